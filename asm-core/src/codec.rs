@@ -1,0 +1,162 @@
+//! How the bytes of a record are changed on the way to the store and back.
+
+use std::fmt::{self, Debug};
+
+use bytes::Bytes;
+
+use crate::{Error, ErrorKind, Key, Result};
+
+/// Compresses or seals what is stored.
+///
+/// A codec is pure: no I/O, no state that a caller can see. It is given hostile bytes to decode and
+/// answers them with an error whose cost is bounded: it never panics and never allocates more than
+/// [`CodecContext::limit`] and a constant.
+///
+/// ```
+/// use asm_core::{Codec, CodecContext, CodecName, CodecRole, Encoded, Result};
+/// use bytes::Bytes;
+///
+/// /// Turns every bit over. Neither smaller nor secret.
+/// #[derive(Debug)]
+/// struct Flip;
+///
+/// impl Codec for Flip {
+///     fn name(&self) -> CodecName {
+///         CodecName::new("flip").expect("short ASCII")
+///     }
+///     fn role(&self) -> CodecRole {
+///         CodecRole::Compress
+///     }
+///     fn encode(&self, plain: Bytes, _: &CodecContext<'_>) -> Result<Encoded> {
+///         Ok(Encoded::Coded(plain.iter().map(|byte| !byte).collect()))
+///     }
+///     fn decode(&self, coded: Bytes, _: &CodecContext<'_>) -> Result<Bytes> {
+///         Ok(coded.iter().map(|byte| !byte).collect())
+///     }
+/// }
+/// ```
+pub trait Codec: Debug + Send + Sync + 'static {
+    /// Its name in the envelope of a record. It never changes: records of that name must be read
+    /// for ever.
+    fn name(&self) -> CodecName;
+
+    /// What it is for, which says where in a chain it may stand and what its failure means.
+    fn role(&self) -> CodecRole;
+
+    /// Encodes.
+    ///
+    /// # Errors
+    /// A failing compressor makes the record be stored as it is; a failing seal makes the save fail
+    /// with nothing written.
+    fn encode(&self, plain: Bytes, context: &CodecContext<'_>) -> Result<Encoded>;
+
+    /// Decodes what [`encode`](Codec::encode) made.
+    ///
+    /// # Errors
+    /// `Corrupt` for bytes that are none of its own, `TooLarge` over the limit, `Tampered` when a
+    /// tag does not verify, `Unreadable` when a key is not known here.
+    fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes>;
+}
+
+/// A codec's name in the envelope: 1 to [`CodecName::MAX`] lowercase letters and digits.
+///
+/// ```
+/// use asm_core::CodecName;
+///
+/// assert_eq!(CodecName::new("lz4").unwrap().as_str(), "lz4");
+/// assert!(CodecName::new("").is_err());
+/// assert!(CodecName::new("LZ4").is_err());
+/// assert!(CodecName::new("ninebytes").is_err());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodecName {
+    bytes: [u8; Self::MAX],
+    len: u8,
+}
+
+impl CodecName {
+    /// The longest name in bytes.
+    pub const MAX: usize = 8;
+
+    /// A codec of this name.
+    ///
+    /// # Errors
+    /// `Invalid` unless it has 1 to [`CodecName::MAX`] bytes of `a-z` and `0-9`.
+    pub fn new(name: &str) -> Result<Self> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let fits = (1..=Self::MAX).contains(&name.len());
+        if !fits || !name.bytes().all(allowed) {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "a codec name has 1 to 8 lowercase letters and digits",
+            ));
+        }
+        let mut bytes = [0; Self::MAX];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        let len = name.len() as u8;
+        Ok(Self { bytes, len })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+impl Debug for CodecName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for CodecName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.as_str(), f)
+    }
+}
+
+/// What a codec is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CodecRole {
+    /// Makes it smaller. May decline; stands before any seal.
+    Compress,
+    /// Makes it unreadable and unforgeable. Never declines.
+    Seal,
+}
+
+/// What an encoding gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encoded {
+    /// These bytes, which the decoder understands.
+    Coded(Bytes),
+    /// The bytes as they were: too small to be worth it, or they would not shrink. The envelope
+    /// does not name the codec then. A seal never answers this.
+    Declined(Bytes),
+}
+
+/// What is encoded, and what it is bound to.
+#[derive(Clone, Copy, Debug)]
+pub struct CodecContext<'a> {
+    /// The session.
+    pub key: &'a Key,
+    /// Which part of it.
+    pub part: Part<'a>,
+    /// Whatever else a seal must cover: the bytes of the envelope's header.
+    pub associated: &'a [u8],
+    /// A secret that only the client brings, when the key is split between client and server.
+    pub client_half: Option<&'a [u8; 32]>,
+    /// The most bytes that decoding may give.
+    pub limit: usize,
+}
+
+/// A part of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// What the session layer knows about the session.
+    Head,
+    /// What the application put into it.
+    Body,
+    /// The item of a lockless field of this name.
+    Field(&'a str),
+}
