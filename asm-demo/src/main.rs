@@ -1,0 +1,2 @@
+//! Shows and runs Advanced Session Management.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The semantics of every session verb, as pure code.

@@ -1,0 +1,1 @@
+//! One conformance suite for every session driver, and the tools to test with.
