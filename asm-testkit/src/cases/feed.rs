@@ -1,0 +1,1 @@
+//! The feed: what others do to a session, as it happens.

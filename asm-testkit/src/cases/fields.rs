@@ -1,0 +1,1 @@
+//! Lockless fields.

@@ -1,0 +1,1 @@
+//! Locks: who holds, who waits, and how each ends.

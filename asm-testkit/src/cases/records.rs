@@ -1,0 +1,1 @@
+//! Records: what is stored, and who may write it.

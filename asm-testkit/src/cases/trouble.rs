@@ -1,0 +1,1 @@
+//! Store trouble: deadlines and refusals.

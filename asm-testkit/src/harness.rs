@@ -1,0 +1,95 @@
+//! What a case is given: storage of its own, and a hand on the clock.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use asm_core::Driver;
+use async_trait::async_trait;
+
+/// A fresh storage for one case: what a driver's author writes to run the suite.
+///
+/// A case gets handles from it and nothing else; it never learns which driver it tests.
+#[async_trait]
+pub trait Harness: Debug + Send + Sync + 'static {
+    /// A further handle on the same storage, as another process would have it.
+    async fn connect(&self) -> Arc<dyn Driver>;
+
+    /// A handle on the same server in another namespace: another prefix, another directory.
+    async fn neighbour(&self) -> Arc<dyn Driver>;
+
+    /// A handle of a client whose wall clock is wrong by that much, ahead or behind. The default is
+    /// for drivers that never look at the client's clock.
+    async fn connect_with_clock_off(&self, by: Duration, ahead: bool) -> Arc<dyn Driver> {
+        let _ = (by, ahead);
+        self.connect().await
+    }
+
+    /// A handle whose wake-ups all get lost. The default is for drivers whose waiters learn of a
+    /// grant by their recheck alone, or in a way that loses nothing.
+    async fn connect_deaf(&self) -> Arc<dyn Driver> {
+        self.connect().await
+    }
+
+    /// How long a waiter of this driver goes without looking at the store itself, at most.
+    ///
+    /// A grant that was handed on stays unconfirmed for at most [`Harness::confirm`].
+    fn recheck(&self) -> Duration;
+
+    /// How long a grant that was handed on waits for its waiter's next call.
+    fn confirm(&self) -> Duration {
+        2 * self.recheck()
+    }
+
+    /// Moves store time, and lets every timer that came due run.
+    ///
+    /// Time stands still otherwise, or runs so slowly that no case of some milliseconds of real
+    /// time can tell.
+    async fn advance(&self, by: Duration);
+
+    /// How many things the storage holds in all: records, locks, queues, fields, index entries,
+    /// those of every namespace of this harness. 0 on a fresh one. What has expired may be counted
+    /// until it is swept, if the driver has a sweeper.
+    async fn holdings(&self) -> usize;
+
+    /// Ends it and removes what is left, also after a case that failed.
+    ///
+    /// Panics when the driver left something behind that it should not have: a task, a waiter, a
+    /// staged write. That fails the case.
+    async fn stop(&self);
+}
+
+/// Shows a harness's drivers from behind one more pointer, by which a facet or an overridden method
+/// would be lost if the forwarding forgot one.
+#[derive(Debug)]
+pub(crate) struct BehindArc(pub(crate) Box<dyn Harness>);
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Harness for BehindArc {
+    async fn connect(&self) -> Arc<dyn Driver> {
+        Arc::new(self.0.connect().await)
+    }
+    async fn neighbour(&self) -> Arc<dyn Driver> {
+        Arc::new(self.0.neighbour().await)
+    }
+    async fn connect_with_clock_off(&self, by: Duration, ahead: bool) -> Arc<dyn Driver> {
+        Arc::new(self.0.connect_with_clock_off(by, ahead).await)
+    }
+    async fn connect_deaf(&self) -> Arc<dyn Driver> {
+        Arc::new(self.0.connect_deaf().await)
+    }
+    fn recheck(&self) -> Duration {
+        self.0.recheck()
+    }
+    fn confirm(&self) -> Duration {
+        self.0.confirm()
+    }
+    async fn advance(&self, by: Duration) {
+        self.0.advance(by).await;
+    }
+    async fn holdings(&self) -> usize {
+        self.0.holdings().await
+    }
+    async fn stop(&self) {
+        self.0.stop().await;
+    }
+}
