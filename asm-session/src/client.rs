@@ -1,0 +1,1 @@
+//! Who sends the request, as far as it can be told.

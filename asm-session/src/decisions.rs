@@ -1,0 +1,1 @@
+//! What the application decides about a request, within a deadline.

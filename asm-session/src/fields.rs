@@ -1,0 +1,1 @@
+//! Lockless values beside the record.

@@ -1,0 +1,1 @@
+//! What the session layer keeps about a session, in the record's first part.

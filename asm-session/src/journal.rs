@@ -1,0 +1,1 @@
+//! Changes over the loaded base, what was read, and how they meet a newer version.

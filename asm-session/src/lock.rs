@@ -1,0 +1,1 @@
+//! The lock of one session, as its holder sees it.

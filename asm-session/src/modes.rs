@@ -1,0 +1,1 @@
+//! How much locking an application wants.

@@ -1,0 +1,1 @@
+//! Single flight: of n parallel callers one runs.

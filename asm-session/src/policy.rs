@@ -1,0 +1,1 @@
+//! When an id is replaced.

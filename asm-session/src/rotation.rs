@@ -1,0 +1,1 @@
+//! How an id is replaced, and what its former secrets still open.

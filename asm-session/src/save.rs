@@ -1,0 +1,1 @@
+//! The save loop: from a journal to an acknowledged version.
