@@ -32,7 +32,8 @@ pub type ChangeStream = Pin<Box<dyn Stream<Item = Change> + Send>>;
 pub struct Subscribe {
     /// The epoch that the session was opened under.
     pub epoch: Epoch,
-    /// How many changes to keep for a slow reader. Drivers may round it up to a power of two.
+    /// How many changes to keep for a slow reader. Drivers may round it up to a power of two,
+    /// and may cap it at 4,096.
     pub buffer: NonZeroUsize,
 }
 

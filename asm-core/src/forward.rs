@@ -1,81 +1,143 @@
-//! A driver behind a pointer is a driver.
+//! A driver behind a pointer, or inside of a wrapper, is a driver.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use async_trait::async_trait;
+use crate::Driver;
 
-use crate::{
-    Acquired, Broken, ChangeFeed, Create, Created, Delete, Deleted, Driver, DriverInfo, Fence, Key,
-    LockState, LockStore, LockToken, LockWish, LocklessFields, Open, Opened, Released, Renewed,
-    Result, Save, SessionStore, SubjectIndex, Sweep, Touch, Touched, Written,
-};
-
-/// Forwards every method, those with a default included: a forgotten one would lose a facet.
-macro_rules! forward {
-    ($pointer:ident) => {
-        #[async_trait]
+/// Implements [`SessionStore`](crate::SessionStore), [`LockStore`](crate::LockStore) and
+/// [`Driver`](crate::Driver) for a type by handing every call to a driver inside of it.
+///
+/// Every method is forwarded, those with a default included, and
+/// `clippy::missing_trait_methods` is denied: a forgotten one would lose a facet without a word.
+///
+/// ```
+/// use asm_core::{Driver, forward_driver};
+///
+/// /// A driver under a name of its own.
+/// #[derive(Debug)]
+/// pub struct Named<D>(D);
+///
+/// forward_driver!([D: Driver] Named<D>, |this| &this.0);
+/// ```
+#[macro_export]
+macro_rules! forward_driver {
+    ([$($generics:tt)*] $type:ty, |$this:ident| $inner:expr) => {
+        #[$crate::__async_trait]
         #[deny(clippy::missing_trait_methods)]
-        impl<T: SessionStore + ?Sized> SessionStore for $pointer<T> {
-            async fn create(&self, key: &Key, req: Create) -> Result<Created> {
-                (**self).create(key, req).await
+        impl<$($generics)*> $crate::SessionStore for $type {
+            async fn create(
+                &self,
+                key: &$crate::Key,
+                req: $crate::Create,
+            ) -> $crate::Result<$crate::Created> {
+                let $this = self;
+                $crate::SessionStore::create($inner, key, req).await
             }
-            async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
-                (**self).open(key, req).await
+            async fn open(
+                &self,
+                key: &$crate::Key,
+                req: $crate::Open,
+            ) -> $crate::Result<$crate::Opened> {
+                let $this = self;
+                $crate::SessionStore::open($inner, key, req).await
             }
-            async fn save(&self, key: &Key, req: Save) -> Result<Written> {
-                (**self).save(key, req).await
+            async fn save(
+                &self,
+                key: &$crate::Key,
+                req: $crate::Save,
+            ) -> $crate::Result<$crate::Written> {
+                let $this = self;
+                $crate::SessionStore::save($inner, key, req).await
             }
-            async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
-                (**self).touch(key, req).await
+            async fn touch(
+                &self,
+                key: &$crate::Key,
+                req: $crate::Touch,
+            ) -> $crate::Result<$crate::Touched> {
+                let $this = self;
+                $crate::SessionStore::touch($inner, key, req).await
             }
-            async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
-                (**self).delete(key, req).await
+            async fn delete(
+                &self,
+                key: &$crate::Key,
+                req: $crate::Delete,
+            ) -> $crate::Result<$crate::Deleted> {
+                let $this = self;
+                $crate::SessionStore::delete($inner, key, req).await
             }
         }
 
-        #[async_trait]
+        #[$crate::__async_trait]
         #[deny(clippy::missing_trait_methods)]
-        impl<T: LockStore + ?Sized> LockStore for $pointer<T> {
-            async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired> {
-                (**self).acquire(key, wish).await
+        impl<$($generics)*> $crate::LockStore for $type {
+            async fn acquire(
+                &self,
+                key: &$crate::Key,
+                wish: $crate::LockWish,
+            ) -> $crate::Result<$crate::Acquired> {
+                let $this = self;
+                $crate::LockStore::acquire($inner, key, wish).await
             }
-            async fn renew(&self, key: &Key, token: &LockToken, hold: Duration) -> Result<Renewed> {
-                (**self).renew(key, token, hold).await
+            async fn renew(
+                &self,
+                key: &$crate::Key,
+                token: &$crate::LockToken,
+                hold: ::std::time::Duration,
+            ) -> $crate::Result<$crate::Renewed> {
+                let $this = self;
+                $crate::LockStore::renew($inner, key, token, hold).await
             }
-            async fn release(&self, key: &Key, token: &LockToken) -> Result<Released> {
-                (**self).release(key, token).await
+            async fn release(
+                &self,
+                key: &$crate::Key,
+                token: &$crate::LockToken,
+            ) -> $crate::Result<$crate::Released> {
+                let $this = self;
+                $crate::LockStore::release($inner, key, token).await
             }
-            async fn break_lock(&self, key: &Key, fence: Option<Fence>) -> Result<Broken> {
-                (**self).break_lock(key, fence).await
+            async fn break_lock(
+                &self,
+                key: &$crate::Key,
+                fence: ::std::option::Option<$crate::Fence>,
+            ) -> $crate::Result<$crate::Broken> {
+                let $this = self;
+                $crate::LockStore::break_lock($inner, key, fence).await
             }
-            async fn inspect(&self, key: &Key) -> Result<LockState> {
-                (**self).inspect(key).await
+            async fn inspect(&self, key: &$crate::Key) -> $crate::Result<$crate::LockState> {
+                let $this = self;
+                $crate::LockStore::inspect($inner, key).await
             }
-            fn abandon(&self, key: &Key, token: &LockToken) {
-                (**self).abandon(key, token);
+            fn abandon(&self, key: &$crate::Key, token: &$crate::LockToken) {
+                let $this = self;
+                $crate::LockStore::abandon($inner, key, token);
             }
         }
 
         #[deny(clippy::missing_trait_methods)]
-        impl<T: Driver + ?Sized> Driver for $pointer<T> {
-            fn info(&self) -> DriverInfo {
-                (**self).info()
+        impl<$($generics)*> $crate::Driver for $type {
+            fn info(&self) -> $crate::DriverInfo {
+                let $this = self;
+                $crate::Driver::info($inner)
             }
-            fn fields(&self) -> Option<&dyn LocklessFields> {
-                (**self).fields()
+            fn fields(&self) -> ::std::option::Option<&dyn $crate::LocklessFields> {
+                let $this = self;
+                $crate::Driver::fields($inner)
             }
-            fn changes(&self) -> Option<&dyn ChangeFeed> {
-                (**self).changes()
+            fn changes(&self) -> ::std::option::Option<&dyn $crate::ChangeFeed> {
+                let $this = self;
+                $crate::Driver::changes($inner)
             }
-            fn subjects(&self) -> Option<&dyn SubjectIndex> {
-                (**self).subjects()
+            fn subjects(&self) -> ::std::option::Option<&dyn $crate::SubjectIndex> {
+                let $this = self;
+                $crate::Driver::subjects($inner)
             }
-            fn sweeper(&self) -> Option<&dyn Sweep> {
-                (**self).sweeper()
+            fn sweeper(&self) -> ::std::option::Option<&dyn $crate::Sweep> {
+                let $this = self;
+                $crate::Driver::sweeper($inner)
             }
         }
     };
 }
 
-forward!(Arc);
-forward!(Box);
+forward_driver!([T: Driver + ?Sized] Arc<T>, |this| &**this);
+forward_driver!([T: Driver + ?Sized] Box<T>, |this| &**this);

@@ -82,3 +82,6 @@ pub use store::{
 };
 pub use subjects::{Bound, Listing, Reserve, Reserved, Revoked, SubjectIndex};
 pub use sweep::{Cursor, Sweep, SweepStep, Swept};
+
+#[doc(hidden)]
+pub use async_trait::async_trait as __async_trait;

@@ -1,0 +1,112 @@
+//! What a backend with transactions implements.
+
+use std::{fmt::Debug, future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
+
+use asm_core::{Clock, Cursor, DriverInfo, Key, Result, Subject};
+use async_trait::async_trait;
+
+use crate::{Entry, Feed, Parts, SubjectEntry, Timing, Turn, Wakeups};
+
+/// Work that goes on without its caller.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A place that keeps entries and runs steps on them, each as one transaction.
+///
+/// [`EntryDriver`](crate::EntryDriver) makes a driver of it. What a backend does not have
+/// (wake-ups, feed, scan) it leaves out: waiters then look again once per recheck, and the driver
+/// lacks the facet.
+pub trait EntryStore: Debug + Send + Sync + 'static {
+    /// What there is to know about the driver.
+    fn info(&self) -> DriverInfo;
+
+    /// The store's time. It also times the waiters.
+    fn clock(&self) -> &Arc<dyn Clock>;
+
+    /// Runs a step on the entry of this key, as one transaction:
+    ///
+    /// 1. load the `parts` (and the head in any case) of the entry, a vacant one if there is none;
+    /// 2. run the step with a new [`Turn`] of the present time;
+    /// 3. store what [`Entry::changes`] says, all of it or nothing;
+    /// 4. deliver the turn's effects;
+    /// 5. answer what the step answered.
+    ///
+    /// The step is pure. After a serialization failure it may be run again on a fresh entry with a
+    /// fresh turn.
+    ///
+    /// A transaction whose future is dropped either never happens, or is over before any that is
+    /// begun later through this handle on the same key. (So a release always comes after the
+    /// acquisition that it undoes.)
+    ///
+    /// # Errors
+    /// Only those of the store; `Unknown` or `Timeout` when it cannot tell whether it committed.
+    fn transact<R, F>(
+        &self,
+        key: &Key,
+        parts: Parts,
+        step: F,
+    ) -> impl Future<Output = Result<R>> + Send
+    where
+        R: Send + 'static,
+        F: FnMut(&mut Entry, &mut Turn) -> R + Send + 'static;
+
+    /// Runs a step on the index of this subject, as one transaction. The step gets the present
+    /// time. An index that [is empty](SubjectEntry::is_empty) afterwards need not be kept.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    fn transact_subject<R, F>(
+        &self,
+        subject: &Subject,
+        step: F,
+    ) -> impl Future<Output = Result<R>> + Send
+    where
+        R: Send + 'static,
+        F: FnMut(&mut SubjectEntry, asm_core::Timestamp) -> R + Send + 'static;
+
+    /// Runs work that nobody waits for. Called from `Drop`, perhaps outside of any runtime.
+    fn detach(&self, task: Task);
+
+    /// The intervals that this store works with.
+    fn timing(&self) -> Timing {
+        Timing::default()
+    }
+
+    /// Wake-ups, if the store has them.
+    fn wakeups(&self) -> Option<&Wakeups> {
+        None
+    }
+
+    /// The feed, if the store has one. Whatever other processes publish must reach it too.
+    fn feed(&self) -> Option<&Feed> {
+        None
+    }
+
+    /// Scanning, if records do not expire by themselves.
+    fn scan(&self) -> Option<&dyn Scan> {
+        None
+    }
+}
+
+/// Finds sessions whose life is over.
+#[async_trait]
+pub trait Scan: Debug + Send + Sync + 'static {
+    /// Looks at about `batch` records from a cursor on, and answers those that are due. Each of
+    /// them is looked at again, in a transaction, before it is removed.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is not of this store.
+    async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due>;
+}
+
+/// What one look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The sessions whose life seems to be over.
+    pub keys: Vec<Key>,
+    /// Records looked at.
+    pub examined: u64,
+    /// Records that could not be read.
+    pub failed: u64,
+    /// Where to go on. `None` at the end.
+    pub next: Option<Cursor>,
+}

@@ -1,0 +1,245 @@
+//! Entries in maps.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use asm_core::{
+    Clock, Cursor, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp,
+};
+use asm_entry::{
+    Due, Entry, EntryStore, Feed, Parts, Scan, SubjectEntry, SubjectItem, Task, Timing, Turn,
+    Wakeups,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use crate::{
+    MemoryBuilder,
+    shards::{SHARDS, Shards, Stay},
+};
+
+/// Entries in maps. No transaction of it ever waits.
+#[derive(Debug)]
+pub(crate) struct MemoryStore {
+    settings: MemoryBuilder,
+    entries: Shards<Key, Entry>,
+    indexes: Shards<Subject, SubjectEntry>,
+    sessions: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Which shard is searched next when room is short.
+    reclaim: AtomicUsize,
+    wakeups: Wakeups,
+    feed: Feed,
+}
+
+impl MemoryStore {
+    pub(crate) fn new(settings: MemoryBuilder) -> Self {
+        Self {
+            settings,
+            entries: Shards::new(),
+            indexes: Shards::new(),
+            sessions: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            reclaim: AtomicUsize::new(0),
+            wakeups: Wakeups::new(),
+            feed: Feed::new(),
+        }
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn subjects(&self) -> usize {
+        self.indexes.len()
+    }
+
+    pub(crate) fn listeners(&self) -> (usize, usize) {
+        (self.wakeups.len(), self.feed.len())
+    }
+
+    /// Runs a step at once.
+    fn run<R>(&self, key: &Key, step: impl FnOnce(&mut Entry, &mut Turn) -> R) -> R {
+        let (answer, turn) = self.entries.with(key, Entry::vacant, |entry| {
+            // The time is taken under the lock, so that the entry never sees it go back.
+            let turn = Turn::new(self.settings.clock.now(), self.settings.timing);
+            let mut turn = turn.with_room(self.room(entry));
+            let before = (entry.is_vacant(), entry.weight());
+            let answer = step(entry, &mut turn);
+            entry.written();
+            self.count(before, (entry.is_vacant(), entry.weight()));
+            let stay = if entry.is_vacant() {
+                Stay::No
+            } else {
+                Stay::Yes
+            };
+            ((answer, turn), stay)
+        });
+        turn.into_effects().deliver(key, self);
+        answer
+    }
+
+    /// By how many bytes an entry may grow.
+    fn room(&self, entry: &Entry) -> usize {
+        if entry.is_vacant() && self.sessions() >= self.settings.max_sessions {
+            return 0;
+        }
+        self.settings.max_bytes.saturating_sub(self.bytes())
+    }
+
+    fn count(&self, before: (bool, usize), after: (bool, usize)) {
+        match (before.0, after.0) {
+            (true, false) => self.sessions.fetch_add(1, Ordering::Relaxed),
+            (false, true) => self.sessions.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        self.weigh(before.1, after.1);
+    }
+
+    fn weigh(&self, before: usize, after: usize) {
+        if after >= before {
+            self.bytes.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+
+    /// When room is short, a step first clears the dead from one shard, the next step from the
+    /// next.
+    fn reclaim_if_short(&self) {
+        let short = self.sessions() >= self.settings.max_sessions
+            || self.bytes().saturating_add(self.settings.max_record) > self.settings.max_bytes;
+        if short {
+            let shard = self.reclaim.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            let mut due = Due::default();
+            self.look_for_due(shard, &mut due);
+            for key in &due.keys {
+                self.run(key, Entry::settle);
+            }
+        }
+    }
+
+    fn look_for_due(&self, shard: usize, due: &mut Due) {
+        let now = self.settings.clock.now();
+        self.entries.look(shard, |key, entry| {
+            due.examined += 1;
+            if entry.expires() <= now {
+                due.keys.push(*key);
+            }
+        });
+    }
+}
+
+impl EntryStore for MemoryStore {
+    fn info(&self) -> DriverInfo {
+        let mut info = DriverInfo::new("memory", Shared::Process);
+        info.max_record = self.settings.max_record;
+        info
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.settings.clock
+    }
+
+    async fn transact<R, F>(&self, key: &Key, _: Parts, step: F) -> Result<R>
+    where
+        R: Send + 'static,
+        F: FnMut(&mut Entry, &mut Turn) -> R + Send + 'static,
+    {
+        self.reclaim_if_short();
+        Ok(self.run(key, step))
+    }
+
+    async fn transact_subject<R, F>(&self, subject: &Subject, mut step: F) -> Result<R>
+    where
+        R: Send + 'static,
+        F: FnMut(&mut SubjectEntry, Timestamp) -> R + Send + 'static,
+    {
+        let now = self.settings.clock.now();
+        self.indexes.with(subject, SubjectEntry::default, |index| {
+            let before = index.clone();
+            let answer = step(index, now);
+            let (old, new) = (weight(&before), weight(index));
+            if new > old && self.bytes() + (new - old) > self.settings.max_bytes {
+                *index = before;
+                return (Err(full()), stay(index));
+            }
+            self.weigh(old, new);
+            (Ok(answer), stay(index))
+        })
+    }
+
+    fn detach(&self, task: Task) {
+        // No transaction waits, so neither does the task.
+        let _ = task.now_or_never();
+    }
+
+    fn timing(&self) -> Timing {
+        self.settings.timing
+    }
+
+    fn wakeups(&self) -> Option<&Wakeups> {
+        Some(&self.wakeups)
+    }
+
+    fn feed(&self) -> Option<&Feed> {
+        Some(&self.feed)
+    }
+
+    fn scan(&self) -> Option<&dyn Scan> {
+        Some(self)
+    }
+}
+
+/// A cursor is the number of the next shard.
+#[async_trait]
+impl Scan for MemoryStore {
+    async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
+        let mut due = Due::default();
+        for shard in first_shard(from.as_ref())?..SHARDS {
+            if due.examined >= batch.get() as u64 {
+                due.next = Some(Cursor(Bytes::copy_from_slice(&[shard as u8])));
+                break;
+            }
+            self.look_for_due(shard, &mut due);
+        }
+        Ok(due)
+    }
+}
+
+fn first_shard(from: Option<&Cursor>) -> Result<usize> {
+    match from.map(|cursor| &cursor.0[..]) {
+        None => Ok(0),
+        Some(&[shard]) if usize::from(shard) < SHARDS => Ok(usize::from(shard)),
+        Some(_) => Err(Error::new(
+            ErrorKind::Invalid,
+            "this cursor is not of the memory driver",
+        )),
+    }
+}
+
+fn weight(index: &SubjectEntry) -> usize {
+    index.len() * size_of::<SubjectItem>()
+}
+
+fn stay(index: &SubjectEntry) -> Stay {
+    if index.is_empty() {
+        Stay::No
+    } else {
+        Stay::Yes
+    }
+}
+
+fn full() -> Error {
+    Error::new(ErrorKind::Full, "the store has no room for an index entry")
+}
