@@ -2,16 +2,30 @@
 //!
 //! - [`conformance!`] gives a driver one named test for each case of the contract; its author
 //!   writes a [`Harness`].
+//! - [`ManualClock`] is time that a test moves by hand.
+//! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`] and
+//!   [`Chaos`] are made with it.
+//! - [`cancel_at`] drops a future at its n-th await, [`count_awaits`] tells how many there are.
 
 pub mod cases;
 pub mod expect;
 pub mod given;
 
+mod cancel;
 mod case;
+mod chaos;
+mod clock;
 mod conformance;
+mod counting;
 mod harness;
+mod layer;
 mod run;
 
+pub use cancel::{cancel_at, count_awaits};
 pub use case::{CASES, Case, Facet, Needs, SENTENCES};
+pub use chaos::{Chaos, Fault, Odds};
+pub use clock::ManualClock;
+pub use counting::{Calls, Counting};
 pub use harness::Harness;
+pub use layer::{Call, Layer, Layered, Verb};
 pub use run::{Failure, Suite, Way};

@@ -1,0 +1,168 @@
+//! Time that is moved by hand.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use asm_core::{Clock, Timestamp};
+
+/// A clock that stands still until a test moves it.
+///
+/// Clones are the same clock, so that several handles on one storage share their time.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+/// use std::time::Duration;
+/// use asm_core::Clock;
+/// use asm_testkit::ManualClock;
+///
+/// let clock = ManualClock::new();
+/// let began = clock.now();
+/// let hour = tokio::spawn(clock.sleep(Duration::from_secs(3600)));
+/// clock.advance(Duration::from_secs(3600)).await;
+/// hour.await.expect("slept for no time at all");
+/// assert_eq!(clock.now().since(began), Duration::from_secs(3600));
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct ManualClock(Arc<Mutex<State>>);
+
+struct State {
+    now: Timestamp,
+    /// By due time, then by age.
+    timers: BTreeMap<TimerId, Option<Waker>>,
+    made: u64,
+}
+
+type TimerId = (Timestamp, u64);
+
+/// How often the other tasks get a turn after a timer fired: woken tasks wake further ones.
+const TURNS: usize = 64;
+
+impl ManualClock {
+    /// A clock that shows some time of the year 2020.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now: Timestamp::from_micros(1_600_000_000_000_000),
+            timers: BTreeMap::new(),
+            made: 0,
+        })))
+    }
+
+    /// Moves time from timer to timer: each fires at its own time, and the tasks it woke get their
+    /// turn (and may set timers of their own) before time goes on.
+    ///
+    /// Tasks of other threads are woken and not waited for: use it on a runtime of one thread.
+    pub async fn advance(&self, by: Duration) {
+        let end = self.now() + by;
+        turns().await;
+        while let Some(due) = self.next_due(end) {
+            self.fire(due);
+            turns().await;
+        }
+        self.fire(end);
+        turns().await;
+    }
+
+    /// How many sleeps are under way.
+    #[must_use]
+    pub fn sleepers(&self) -> usize {
+        self.state().timers.len()
+    }
+
+    fn next_due(&self, end: Timestamp) -> Option<Timestamp> {
+        let state = self.state();
+        let (due, _) = state.timers.keys().next()?;
+        (*due <= end).then_some(*due)
+    }
+
+    /// Sets the time, and wakes who waited for it, the eldest first.
+    fn fire(&self, now: Timestamp) {
+        let due = {
+            let mut state = self.state();
+            let now = state.now.max(now);
+            state.now = now;
+            let later = state.timers.split_off(&(now, u64::MAX));
+            mem::replace(&mut state.timers, later)
+        };
+        due.into_values().flatten().for_each(Waker::wake);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.state().now
+    }
+
+    fn sleep(&self, by: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut state = self.state();
+        let timer = (state.now + by, state.made);
+        state.made += 1;
+        if timer.0 > state.now {
+            state.timers.insert(timer, None);
+        }
+        Box::pin(Sleep {
+            clock: self.clone(),
+            timer,
+        })
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("ManualClock")
+            .field("now", &state.now)
+            .field("sleepers", &state.timers.len())
+            .finish()
+    }
+}
+
+/// Lets every other task of this thread run until it has nothing left to do.
+pub(crate) async fn turns() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
+struct Sleep {
+    clock: ManualClock,
+    timer: TimerId,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.clock.state();
+        if state.now >= self.timer.0 {
+            return Poll::Ready(());
+        }
+        state.timers.insert(self.timer, Some(cx.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.clock.state().timers.remove(&self.timer);
+    }
+}
