@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod decisions;
+mod entries;
 mod envelope;
 mod error;
 mod events;
