@@ -1,6 +1,10 @@
 //! What a case is given: storage of its own, and a hand on the clock.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+    time::Duration,
+};
 
 use asm_core::Driver;
 use async_trait::async_trait;
@@ -57,39 +61,49 @@ pub trait Harness: Debug + Send + Sync + 'static {
     async fn stop(&self);
 }
 
-/// Shows a harness's drivers from behind one more pointer, by which a facet or an overridden method
-/// would be lost if the forwarding forgot one.
-#[derive(Debug)]
-pub(crate) struct BehindArc(pub(crate) Box<dyn Harness>);
+/// A driver made of another one: a pointer around it, a layer, a broken copy.
+pub(crate) type Wrap = Arc<dyn Fn(Arc<dyn Driver>) -> Arc<dyn Driver> + Send + Sync>;
+
+/// A harness whose drivers are each wrapped.
+pub(crate) struct Through {
+    pub(crate) harness: Box<dyn Harness>,
+    pub(crate) wrap: Wrap,
+}
+
+impl Debug for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.harness.fmt(f)
+    }
+}
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl Harness for BehindArc {
+impl Harness for Through {
     async fn connect(&self) -> Arc<dyn Driver> {
-        Arc::new(self.0.connect().await)
+        (self.wrap)(self.harness.connect().await)
     }
     async fn neighbour(&self) -> Arc<dyn Driver> {
-        Arc::new(self.0.neighbour().await)
+        (self.wrap)(self.harness.neighbour().await)
     }
     async fn connect_with_clock_off(&self, by: Duration, ahead: bool) -> Arc<dyn Driver> {
-        Arc::new(self.0.connect_with_clock_off(by, ahead).await)
+        (self.wrap)(self.harness.connect_with_clock_off(by, ahead).await)
     }
     async fn connect_deaf(&self) -> Arc<dyn Driver> {
-        Arc::new(self.0.connect_deaf().await)
+        (self.wrap)(self.harness.connect_deaf().await)
     }
     fn recheck(&self) -> Duration {
-        self.0.recheck()
+        self.harness.recheck()
     }
     fn confirm(&self) -> Duration {
-        self.0.confirm()
+        self.harness.confirm()
     }
     async fn advance(&self, by: Duration) {
-        self.0.advance(by).await;
+        self.harness.advance(by).await;
     }
     async fn holdings(&self) -> usize {
-        self.0.holdings().await
+        self.harness.holdings().await
     }
     async fn stop(&self) {
-        self.0.stop().await;
+        self.harness.stop().await;
     }
 }

@@ -13,11 +13,14 @@ use std::{
     time::Duration,
 };
 
-use asm_core::CONTRACT;
+use asm_core::{CONTRACT, Driver};
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::{Case, Facet, Harness, harness::BehindArc};
+use crate::{
+    Case, Facet, Harness,
+    harness::{Through, Wrap},
+};
 
 /// A driver under test: how to make a storage of it, and what it claims.
 ///
@@ -92,6 +95,25 @@ impl Suite {
         why: &'static str,
     ) -> Self {
         self.deviations.push(Deviation { module, case, why });
+        self
+    }
+
+    /// Wraps every driver that the harness connects: in a layer, or in a broken one that some case
+    /// should fail.
+    #[must_use]
+    pub fn through(
+        mut self,
+        wrap: impl Fn(Arc<dyn Driver>) -> Arc<dyn Driver> + Send + Sync + 'static,
+    ) -> Self {
+        let (start, wrap): (Start, Wrap) = (self.start, Arc::new(wrap));
+        self.start = Arc::new(move || {
+            let (start, wrap) = (Arc::clone(&start), Arc::clone(&wrap));
+            async move {
+                let harness = start().await;
+                Box::new(Through { harness, wrap }) as Box<dyn Harness>
+            }
+            .boxed_local()
+        });
         self
     }
 
@@ -224,10 +246,14 @@ impl Suite {
 }
 
 impl Way {
+    /// From behind a pointer, a facet or an overridden method is lost that the forwarding forgot.
     fn to(self, harness: Box<dyn Harness>) -> Box<dyn Harness> {
         match self {
             Self::Direct => harness,
-            Self::BehindArc => Box::new(BehindArc(harness)),
+            Self::BehindArc => Box::new(Through {
+                harness,
+                wrap: Arc::new(|driver| Arc::new(driver)),
+            }),
         }
     }
 }
