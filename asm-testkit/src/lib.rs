@@ -20,6 +20,7 @@ mod counting;
 mod harness;
 mod layer;
 mod run;
+mod together;
 
 pub use cancel::{cancel_at, count_awaits};
 pub use case::{CASES, Case, Facet, Needs, SENTENCES};
