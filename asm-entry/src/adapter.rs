@@ -378,10 +378,11 @@ impl<S: EntryStore> Watch<S> {
 impl<S: EntryStore> SubjectIndex for EntryDriver<S> {
     async fn reserve(&self, subject: &Subject, req: Reserve) -> Result<Reserved> {
         let reserved = self.try_reserve(subject, req.clone()).await?;
-        if reserved != Reserved::Full || self.list(subject).await?.sessions.is_empty() {
+        if reserved != Reserved::Full {
             return Ok(reserved);
         }
-        // The listing has dropped what was dead.
+        // A listing drops the dead, who do not count.
+        self.list(subject).await?;
         self.try_reserve(subject, req).await
     }
 

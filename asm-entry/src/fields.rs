@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    mem,
     ops::Range,
 };
 
@@ -9,6 +10,7 @@ use asm_core::{
     Error, ErrorKind, FieldChange, FieldFound, FieldName, FieldRead, FieldValue, FieldWrite,
     FieldWritten, OpId, Redacted, Result, Timestamp,
 };
+use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 
 use crate::{Entry, Outcome, Parts, Turn, record::unresolved};
@@ -84,9 +86,11 @@ impl Entry {
         if self.epoch() != req.epoch {
             return Ok(FieldWritten::Ended);
         }
-        let before = self.fields().map_or(0, Fields::weight);
-        let after = before + cost(req);
-        if after > limit {
+        let (before, after) = self.fields().map_or_else(
+            || Fields::default().weights(req),
+            |fields| fields.weights(req),
+        );
+        if after > limit && after > before {
             return Err(over(limit).into());
         }
         turn.make_room(before, after)?;
@@ -114,6 +118,22 @@ impl Fields {
         }
     }
 
+    /// The weight before this change, and after it at most.
+    fn weights(&self, req: &FieldWrite) -> (usize, usize) {
+        let present = self.values.get(&req.name);
+        let place = req.name.as_str().len() + OVERHEAD;
+        let room = if present.is_some() { 0 } else { place };
+        let (more, less) = match &req.change {
+            FieldChange::Set(bytes) => (room + bytes.len(), present.map_or(0, content)),
+            FieldChange::Append(bytes) => (room + bytes.len(), 0),
+            FieldChange::Push(item) => (room + OVERHEAD + item.len(), 0),
+            FieldChange::Incr(_) => (room, 0),
+            // What is taken stays as the remembered answer for a while.
+            FieldChange::Take | FieldChange::Clear => (0, 0),
+        };
+        (self.weight, self.weight + more - less)
+    }
+
     fn write(&mut self, now: Timestamp, req: &FieldWrite) -> FieldWritten {
         let answer = self.apply(&req.name, &req.change);
         self.remember(Recent {
@@ -121,7 +141,6 @@ impl Fields {
             at: now,
             answer: answer.clone(),
         });
-        self.weight = self.measure();
         answer
     }
 
@@ -134,9 +153,9 @@ impl Fields {
             FieldChange::Incr(by) => self.incr(name, *by),
             FieldChange::Append(bytes) => self.append(name, bytes),
             FieldChange::Push(item) => self.push(name, item),
-            FieldChange::Take => FieldWritten::Taken(self.values.remove(name)),
+            FieldChange::Take => FieldWritten::Taken(self.remove(name)),
             FieldChange::Clear => {
-                self.values.remove(name);
+                self.remove(name);
                 FieldWritten::Done
             }
         }
@@ -158,15 +177,21 @@ impl Fields {
     }
 
     fn append(&mut self, name: &FieldName, more: &Redacted) -> FieldWritten {
-        let present = match self.values.get(name) {
-            None => Redacted::default(),
-            Some(FieldValue::Bytes(bytes)) => bytes.clone(),
-            Some(_) => return FieldWritten::WrongKind,
-        };
-        let all = [&present[..], &more[..]].concat();
-        let length = all.len();
-        self.put(name, FieldValue::Bytes(all.into()));
-        FieldWritten::Length(length)
+        match self.values.get_mut(name) {
+            None => {
+                self.put(name, FieldValue::Bytes(more.clone()));
+                FieldWritten::Length(more.len())
+            }
+            Some(FieldValue::Bytes(bytes)) => {
+                // In place, unless a reader still shares them.
+                let mut all = BytesMut::from(mem::take(bytes).into_bytes());
+                all.extend_from_slice(more);
+                *bytes = all.freeze().into();
+                self.weight += more.len();
+                FieldWritten::Length(bytes.len())
+            }
+            Some(_) => FieldWritten::WrongKind,
+        }
     }
 
     fn push(&mut self, name: &FieldName, item: &Redacted) -> FieldWritten {
@@ -177,6 +202,7 @@ impl Fields {
             }
             Some(FieldValue::List(items)) => {
                 items.push(item.clone());
+                self.weight += OVERHEAD + item.len();
                 FieldWritten::Length(items.len())
             }
             Some(_) => FieldWritten::WrongKind,
@@ -184,26 +210,27 @@ impl Fields {
     }
 
     fn put(&mut self, name: &FieldName, value: FieldValue) {
-        self.values.insert(name.clone(), value);
+        self.weight += name.as_str().len() + OVERHEAD + content(&value);
+        if let Some(old) = self.values.insert(name.clone(), value) {
+            self.weight -= name.as_str().len() + OVERHEAD + content(&old);
+        }
+    }
+
+    fn remove(&mut self, name: &FieldName) -> Option<FieldValue> {
+        let value = self.values.remove(name)?;
+        self.weight -= name.as_str().len() + OVERHEAD + content(&value);
+        Some(value)
     }
 
     fn remember(&mut self, recent: Recent) {
-        if self.recent.len() == REMEMBERED {
-            self.forgotten = self.recent.pop_front().map(|oldest| oldest.at);
+        if self.recent.len() == REMEMBERED
+            && let Some(oldest) = self.recent.pop_front()
+        {
+            self.weight -= oldest.weight();
+            self.forgotten = Some(oldest.at);
         }
+        self.weight += recent.weight();
         self.recent.push_back(recent);
-    }
-
-    fn measure(&self) -> usize {
-        let values = self
-            .values
-            .iter()
-            .map(|(name, value)| name.as_str().len() + size(value));
-        let answers = self.recent.iter().map(|recent| match &recent.answer {
-            FieldWritten::Taken(Some(value)) => size(value),
-            _ => 0,
-        });
-        values.chain(answers).sum()
     }
 
     pub(crate) fn into_box(self) -> Option<Box<Self>> {
@@ -212,25 +239,23 @@ impl Fields {
     }
 }
 
-/// The most by which a change can make the fields heavier.
-fn cost(req: &FieldWrite) -> usize {
-    let name = req.name.as_str().len();
-    match &req.change {
-        FieldChange::Set(bytes) | FieldChange::Append(bytes) | FieldChange::Push(bytes) => {
-            name + OVERHEAD + bytes.len()
+impl Recent {
+    /// What was taken, which nobody else keeps.
+    fn weight(&self) -> usize {
+        match &self.answer {
+            FieldWritten::Taken(Some(value)) => content(value),
+            _ => 0,
         }
-        FieldChange::Incr(_) => name + OVERHEAD,
-        FieldChange::Take | FieldChange::Clear => 0,
     }
 }
 
-fn size(value: &FieldValue) -> usize {
-    OVERHEAD
-        + match value {
-            FieldValue::Bytes(bytes) => bytes.len(),
-            FieldValue::Number(_) => 0,
-            FieldValue::List(items) => items.iter().map(|item| OVERHEAD + item.len()).sum(),
-        }
+/// Bytes in a value.
+fn content(value: &FieldValue) -> usize {
+    match value {
+        FieldValue::Bytes(bytes) => bytes.len(),
+        FieldValue::Number(_) => 0,
+        FieldValue::List(items) => items.iter().map(|item| OVERHEAD + item.len()).sum(),
+    }
 }
 
 fn part_of(value: &FieldValue, wanted: Option<Range<usize>>) -> FieldValue {
@@ -300,7 +325,7 @@ impl StoredFields {
             ..Fields::default()
         };
         for (name, value) in self.values {
-            fields.values.insert(FieldName::new(name)?, value.restore());
+            fields.put(&FieldName::new(name)?, value.restore());
         }
         for (op, at, answer) in self.recent {
             fields.remember(Recent {
@@ -309,7 +334,6 @@ impl StoredFields {
                 answer: answer.restore(),
             });
         }
-        fields.weight = fields.measure();
         Ok(fields)
     }
 }
