@@ -105,14 +105,14 @@ impl World {
     }
 
     pub(crate) fn open(&mut self) -> Option<Snapshot> {
-        match self.open_with(Open { lock: None }) {
+        match self.open_with(&Open { lock: None }) {
             Opened::Found { snapshot, .. } => Some(snapshot),
             _ => None,
         }
     }
 
-    pub(crate) fn open_with(&mut self, req: Open) -> Opened {
-        self.turn(|entry, turn| entry.open(turn, &req)).unwrap()
+    pub(crate) fn open_with(&mut self, req: &Open) -> Opened {
+        self.turn(|entry, turn| entry.open(turn, req)).unwrap()
     }
 
     pub(crate) fn save(&mut self, req: &Save) -> Written {

@@ -438,18 +438,18 @@ fn an_open_takes_the_lock_only_with_a_proof() {
     };
     let mut world = World::with_session();
     assert_eq!(
-        lock(world.open_with(Open { lock: None })),
+        lock(world.open_with(&Open { lock: None })),
         OpenedLock::NotAsked
     );
-    assert_eq!(lock(world.open_with(with(1, 9))), OpenedLock::Unproven);
+    assert_eq!(lock(world.open_with(&with(1, 9))), OpenedLock::Unproven);
     assert_eq!(world.inspect(), LockState::default());
     assert_eq!(
-        lock(world.open_with(with(1, 1))),
+        lock(world.open_with(&with(1, 1))),
         OpenedLock::Held(Fence::new(1))
     );
     world.pass(SECOND);
     assert_eq!(
-        lock(world.open_with(with(1, 1))),
+        lock(world.open_with(&with(1, 1))),
         OpenedLock::Held(Fence::new(1))
     );
     assert_eq!(
@@ -457,24 +457,24 @@ fn an_open_takes_the_lock_only_with_a_proof() {
         HOLD - SECOND,
         "not longer"
     );
-    assert_eq!(lock(world.open_with(with(2, 1))), OpenedLock::Busy);
-    assert_eq!(lock(world.open_with(with(2, 9))), OpenedLock::Unproven);
+    assert_eq!(lock(world.open_with(&with(2, 1))), OpenedLock::Busy);
+    assert_eq!(lock(world.open_with(&with(2, 9))), OpenedLock::Unproven);
     world.release(1);
     assert_eq!(
-        lock(world.open_with(with(1, 1))),
+        lock(world.open_with(&with(1, 1))),
         OpenedLock::Busy,
         "never again"
     );
     assert_eq!(
-        lock(world.open_with(with(2, 1))),
+        lock(world.open_with(&with(2, 1))),
         OpenedLock::Held(Fence::new(2))
     );
     // Behind a hand-off nobody takes it.
     world.acquire(&wish(3));
     world.release(2);
-    assert_eq!(lock(world.open_with(with(4, 1))), OpenedLock::Busy);
+    assert_eq!(lock(world.open_with(&with(4, 1))), OpenedLock::Busy);
     assert_eq!(
-        lock(world.open_with(with(3, 1))),
+        lock(world.open_with(&with(3, 1))),
         OpenedLock::Busy,
         "not by an open"
     );
