@@ -133,8 +133,36 @@ macro_rules! __cases {
                 "An open or acquire with a secret that is not the session's takes no lock, joins no queue and decodes no body (10^5 forged secrets on known handles); a busy open still answers the record." => [],
             }
             fields [when fields] {
-                "Fields exist only with their session, share its ttl, follow a rotation, go with a delete; the first field operation of an unsaved session saves it; with sealing on no item is stored in clear." => [],
-                "`incr` by n parallel callers sums exactly; `append` keeps every item once, in some order; a resent `incr` counts once." => [],
+                "Fields exist only with their session, share its ttl, follow a rotation, go with a delete; the first field operation of an unsaved session saves it; with sealing on no item is stored in clear." => [
+                    keeps_values_of_every_kind,
+                    mixes_no_kinds,
+                    removes_a_field,
+                    reads_a_part_of_a_list,
+                    changes_fields_beside_the_record,
+                    makes_no_session_live_longer,
+                    ends_fields_when_their_session_ends,
+                    leaves_no_field_to_the_next_session,
+                    revives_nothing_by_a_field,
+                    leaves_no_field_at_an_unknown_key,
+                    leaves_no_field_of_a_racing_delete,
+                    follows_a_rotation,
+                    refuses_fields_to_an_ended_epoch,
+                    keeps_hostile_names_inside,
+                    limits_the_fields_of_a_session,
+                    limits_empty_fields,
+                ],
+                "`incr` by n parallel callers sums exactly; `append` keeps every item once, in some order; a resent `incr` counts once." => [
+                    refuses_a_sum_that_overflows,
+                    sums_parallel_increments_exactly,
+                    keeps_every_parallel_item_once,
+                    hands_a_value_to_one_of_many_takers,
+                    answers_a_resent_change_as_the_first_time,
+                    applies_a_resent_change_whose_first_never_arrived_once,
+                    never_applies_a_forgotten_change_again,
+                    applies_a_young_resend_after_many_old_changes,
+                    counts_each_change_once_when_every_answer_is_lost,
+                    counts_a_dropped_change_once,
+                ],
             }
             feed [when changes] {
                 "A subscriber sees foreign and own saves, rotations and the end after subscribing; subscribe-then-read misses nothing; falling behind is `Lagged(n)`, never silent; memory is bounded; no value travels." => [],
