@@ -35,7 +35,9 @@ impl Wakeups {
 
     /// Wakes the waiter of this token; `false` when nobody here waits for it.
     pub fn wake(&self, token: &LockToken) -> bool {
-        let notify = self.waiting().get(token).map(Arc::clone);
+        // Under the mutex, with no clone of it: the ear that is dropped last counts them.
+        let waiting = self.waiting();
+        let notify = waiting.get(token);
         notify.inspect(|notify| notify.notify_one()).is_some()
     }
 
