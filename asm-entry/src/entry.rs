@@ -291,8 +291,8 @@ impl Entry {
         loaded: Parts,
         head: &StoredHead,
         body: Option<Redacted>,
-        lock: Lock,
-        fields: Fields,
+        lock: Option<Lock>,
+        fields: Option<Fields>,
     ) -> Result<Self> {
         if head.number == 0 {
             return Err(Error::new(
@@ -308,8 +308,8 @@ impl Entry {
             current: Proof::from_bytes(head.current),
             pending: head.pending.map(|proof| Box::new(Proof::from_bytes(proof))),
             body,
-            lock: lock.into_box(),
-            fields: fields.into_box(),
+            lock: lock.map(Box::new),
+            fields: fields.map(Box::new),
             loaded,
             changes: Changes::default(),
         })

@@ -232,11 +232,6 @@ impl Fields {
         self.weight += recent.weight();
         self.recent.push_back(recent);
     }
-
-    pub(crate) fn into_box(self) -> Option<Box<Self>> {
-        let used = !self.values.is_empty() || !self.recent.is_empty();
-        used.then(|| Box::new(self))
-    }
 }
 
 impl Recent {

@@ -427,13 +427,6 @@ struct StoredTicket {
     silent: u64,
 }
 
-impl Lock {
-    pub(crate) fn into_box(self) -> Option<Box<Self>> {
-        let used = self.fence > 0 || !self.queue.is_empty();
-        used.then(|| Box::new(self))
-    }
-}
-
 impl StoredLock {
     pub(crate) fn of(lock: &Lock) -> Self {
         Self {

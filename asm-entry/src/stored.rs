@@ -6,12 +6,7 @@ use asm_core::{Error, ErrorKind, Redacted, Result};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Entry,
-    entry::StoredHead,
-    fields::{Fields, StoredFields},
-    lock::{Lock, StoredLock},
-};
+use crate::{Entry, entry::StoredHead, fields::StoredFields, lock::StoredLock};
 
 /// A set of the parts of an entry, so that a store loads and writes no more than it must.
 ///
@@ -111,18 +106,25 @@ impl Entry {
             return Ok(Self::vacant());
         };
         let head: StoredHead = decode(head)?;
-        let lock = match &stored.lock {
-            Some(lock) => decode::<StoredLock>(lock)?.restore(),
-            None => Lock::default(),
-        };
-        let fields = match &stored.fields {
-            Some(fields) => decode::<StoredFields>(fields)?.restore().map_err(corrupt)?,
-            None => Fields::default(),
-        };
+        let lock = stored
+            .lock
+            .as_deref()
+            .map(decode::<StoredLock>)
+            .transpose()?;
+        let fields = stored
+            .fields
+            .as_deref()
+            .map(decode::<StoredFields>)
+            .transpose()?;
+        let fields = fields
+            .map(StoredFields::restore)
+            .transpose()
+            .map_err(corrupt)?;
         if loaded.contains(Parts::BODY) && stored.body.is_none() {
             return Err(Error::new(ErrorKind::Corrupt, "a stored head has no body"));
         }
         let body = stored.body.map(Redacted::from);
+        let lock = lock.map(StoredLock::restore);
         Self::restore(loaded | Parts::HEAD, &head, body, lock, fields)
     }
 

@@ -90,6 +90,55 @@ fn an_entry_reads_back_from_its_parts() {
 }
 
 #[test]
+fn remembered_answers_read_back() {
+    let mut world = World::with_session();
+    let write = |id, name: &str, change| FieldWrite {
+        name: FieldName::new(name).unwrap(),
+        epoch: Epoch::new(1),
+        op: op(id),
+        resend: None,
+        change,
+    };
+    let requests = [
+        write(1, "n", FieldChange::Incr(i64::MAX)),
+        write(2, "n", FieldChange::Incr(1)),
+        write(3, "n", FieldChange::Push("x".into())),
+        write(4, "l", FieldChange::Push("x".into())),
+        write(5, "l", FieldChange::Take),
+        write(6, "l", FieldChange::Take),
+        write(7, "s", FieldChange::Set("x".into())),
+        write(8, "s", FieldChange::Append("y".into())),
+        write(9, "n", FieldChange::Clear),
+        write(10, "s", FieldChange::Clear),
+    ];
+    let send = |world: &mut World, request: &FieldWrite| {
+        world.turn(|entry, turn| entry.write_field(turn, request, 1000))
+    };
+    let answers = requests
+        .each_ref()
+        .map(|request| send(&mut world, request).unwrap());
+    // No value is left, and the answers are.
+    let entry = Entry::decode(Parts::ALL, stored(&world.entry)).unwrap();
+    let mut again = World { entry, ..world };
+    assert_eq!(
+        requests
+            .each_ref()
+            .map(|request| send(&mut again, request).unwrap()),
+        answers
+    );
+    for id in 11..=17 {
+        send(&mut again, &write(id, "m", FieldChange::Incr(1))).unwrap();
+    }
+    let entry = Entry::decode(Parts::ALL, stored(&again.entry)).unwrap();
+    let mut again = World { entry, ..again };
+    let forgotten = FieldWrite {
+        resend: Some(SECOND),
+        ..requests[0].clone()
+    };
+    assert_eq!(kind(send(&mut again, &forgotten)), ErrorKind::Unknown);
+}
+
+#[test]
 fn a_change_names_the_parts_that_it_touched() {
     let wrote = |write| Changes {
         clear: false,

@@ -375,6 +375,9 @@ fn a_touch_only_ever_lengthens() {
     let before = world.open().unwrap();
     let now = world.now;
     assert_eq!(world.touch(1, SECOND), Touched::Done { left: TTL, now });
+    world.entry.written();
+    assert_eq!(world.touch(1, TTL), Touched::Done { left: TTL, now });
+    assert!(world.entry.changes().is_empty(), "nothing to write back");
     assert_eq!(world.open().unwrap(), before);
     assert_eq!(
         world.touch(1, 2 * TTL),
