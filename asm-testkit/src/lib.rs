@@ -21,6 +21,7 @@ mod harness;
 mod layer;
 mod run;
 mod together;
+mod waiting;
 
 pub use cancel::{cancel_at, count_awaits};
 pub use case::{CASES, Case, Facet, Needs, SENTENCES};

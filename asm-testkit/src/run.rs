@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{
     Case, Facet, Harness,
+    clock::turns,
     harness::{Through, Wrap},
 };
 
@@ -290,6 +291,8 @@ fn on_fresh_storage(start: &Start, way: Way, case: &Case) -> Result<(), Failure>
     runtime().block_on(async {
         let harness = way.to(start().await);
         let went = caught(case.run(&*harness)).await;
+        // What the case has dropped comes to its end.
+        turns().await;
         let stopped = caught(harness.stop()).await;
         went.and(stopped)?;
         drop(harness);

@@ -109,28 +109,113 @@ macro_rules! __cases {
                 ],
             }
             locks [] {
-                "R2 becomes holder only after R1's lock has ended; when R2's wait is over first, it is told so." => [],
-                "Open+lock has the same observable effect as acquire then open; save+unlock the same as save then release." => [],
-                "The lock expires by itself after its hold; renewal extends only the holder's; renewal never shortens; an expired lock cannot be renewed." => [],
-                "A save after the lock was lost never changes the record; it answers `LockLost`; the lost-lock hook runs exactly once." => [],
-                "Release by a stranger, or by a holder whose lock was lost, changes nothing and says so; a retry of a release that worked reports success; a release of a waiting token withdraws its ticket." => [],
-                "Acquiring with a token that already holds answers `Held`: no self-deadlock after a lost reply." => [],
-                "Fences strictly grow over all grants of a session, across expiry, break and regenerate." => [],
-                "`break_lock` frees the lock; the former holder's next save is `LockLost` and `inspect` no longer shows it." => [],
-                "Of two breakers that name the same grant exactly one breaks; a later grant is never broken by it." => [],
-                "Grants follow arrival order among live waiters; one release wakes exactly one waiter." => [],
-                "Waiter n+1 of a queue limit n fails at once with `QueueFull`; limit 0 means never wait; none means no cap." => [],
-                "A wait of 0 is a try; the wait is measured from the call on the harness's clock." => [],
-                "A waiter that gives up, is dropped, dies, or whose process is *stopped* delays nobody beyond confirm time + recheck, on every topology, and counts against no limit after that." => [],
-                "Dropping the guard, cancelling the future at any await point (a lock granted after its own release included), or panicking in the handler frees the lock at once when the store is reachable, and at the latest after its hold." => [],
-                "A lost wake-up delays a waiter by at most the recheck interval; a spurious one is harmless; a waiter asks the store for nothing else than its recheck." => [],
-                "Read-only open never waits, never touches the lock, never changes the record." => [],
-                "Locking an unknown or expired session leaves nothing behind." => [],
-                "A holder paused for ten holds that wakes up cannot save, rotate, renew, or delete under its lock (it may still log out: an unconditional delete)." => [],
-                "Clock steps of ±1 h on any client change none of the above." => [],
-                "Acquiring twice through one handle neither deadlocks nor double-releases." => [],
-                "A session that expires while R2 waits is reported as expired, not as empty." => [],
-                "An open or acquire with a secret that is not the session's takes no lock, joins no queue and decodes no body (10^5 forged secrets on known handles); a busy open still answers the record." => [],
+                "R2 becomes holder only after R1's lock has ended; when R2's wait is over first, it is told so." => [
+                    second_holds_after_the_first,
+                    tells_when_the_wait_is_over,
+                    never_two_hold_at_once,
+                ],
+                "Open+lock has the same observable effect as acquire then open; save+unlock the same as save then release." => [
+                    opens_with_lock_as_acquire_then_open,
+                    saves_with_release_as_save_then_release,
+                    acquires_with_the_record_when_newer,
+                ],
+                "The lock expires by itself after its hold; renewal extends only the holder's; renewal never shortens; an expired lock cannot be renewed." => [
+                    expires_after_its_hold,
+                    expires_however_it_was_taken,
+                    expiry_serves_the_queue,
+                    renews_only_for_the_holder,
+                    renewal_never_shortens,
+                    renews_nothing_that_has_ended,
+                ],
+                "A save after the lock was lost never changes the record; it answers `LockLost`; the lost-lock hook runs exactly once." => [
+                    saves_nothing_after_a_loss,
+                    saves_nothing_over_the_next_holders_save,
+                ],
+                "Release by a stranger, or by a holder whose lock was lost, changes nothing and says so; a retry of a release that worked reports success; a release of a waiting token withdraws its ticket." => [
+                    strangers_release_nothing,
+                    former_holders_release_nothing,
+                    retried_release_is_done,
+                    release_withdraws_a_ticket,
+                    grants_no_released_token,
+                ],
+                "Acquiring with a token that already holds answers `Held`: no self-deadlock after a lost reply." => [
+                    holds_on_a_second_asking,
+                    waits_once_when_sent_twice,
+                ],
+                "Fences strictly grow over all grants of a session, across expiry, break and regenerate." => [
+                    fences_strictly_grow,
+                ],
+                "`break_lock` frees the lock; the former holder's next save is `LockLost` and `inspect` no longer shows it." => [
+                    break_frees_the_lock,
+                    break_serves_the_queue,
+                ],
+                "Of two breakers that name the same grant exactly one breaks; a later grant is never broken by it." => [
+                    one_of_two_breakers_breaks,
+                    later_grant_is_not_broken,
+                ],
+                "Grants follow arrival order among live waiters; one release wakes exactly one waiter." => [
+                    grants_follow_arrival,
+                    release_wakes_one,
+                    newcomers_pass_no_queue,
+                ],
+                "Waiter n+1 of a queue limit n fails at once with `QueueFull`; limit 0 means never wait; none means no cap." => [
+                    full_queue_refuses,
+                    limit_zero_never_waits,
+                    no_limit_no_cap,
+                ],
+                "A wait of 0 is a try; the wait is measured from the call on the harness's clock." => [
+                    zero_wait_is_a_try,
+                    waits_from_the_call,
+                ],
+                "A waiter that gives up, is dropped, dies, or whose process is *stopped* delays nobody beyond confirm time + recheck, on every topology, and counts against no limit after that." => [
+                    no_delay_by_a_waiter_that_gives_up,
+                    no_delay_by_a_dropped_waiter,
+                    no_delay_by_a_stopped_holder_to_be,
+                    stopped_waiter_takes_no_place,
+                    live_waiter_keeps_its_place,
+                ],
+                "Dropping the guard, cancelling the future at any await point (a lock granted after its own release included), or panicking in the handler frees the lock at once when the store is reachable, and at the latest after its hold." => [
+                    cancelled_open_leaves_no_lock,
+                    cancelled_create_leaves_no_lock,
+                    cancelled_acquire_leaves_no_lock,
+                    cancelled_waiter_leaves_nothing,
+                    cancelled_save_leaves_no_lock,
+                    abandon_frees_the_lock,
+                ],
+                "A lost wake-up delays a waiter by at most the recheck interval; a spurious one is harmless; a waiter asks the store for nothing else than its recheck." => [
+                    lost_wake_up_delays_by_a_recheck,
+                    spurious_wake_up_is_harmless,
+                ],
+                "Read-only open never waits, never touches the lock, never changes the record." => [
+                    reading_disturbs_nothing,
+                ],
+                "Locking an unknown or expired session leaves nothing behind." => [
+                    locking_nothing_leaves_nothing,
+                    locking_the_dead_leaves_nothing,
+                ],
+                "A holder paused for ten holds that wakes up cannot save, rotate, renew, or delete under its lock (it may still log out: an unconditional delete)." => [
+                    paused_holder_changes_nothing,
+                ],
+                "Clock steps of ±1 h on any client change none of the above." => [
+                    wrong_clocks_change_nothing,
+                ],
+                "Acquiring twice through one handle neither deadlocks nor double-releases." => [
+                    acquires_twice_through_one_handle,
+                ],
+                "A session that expires while R2 waits is reported as expired, not as empty." => [
+                    expiry_is_told_to_waiters,
+                ],
+                "An open or acquire with a secret that is not the session's takes no lock, joins no queue and decodes no body (10^5 forged secrets on known handles); a busy open still answers the record." => [
+                    forged_secrets_take_no_lock,
+                    busy_open_answers_the_record,
+                ],
+                "Delete wins at once over locks, versions and queues; removes record, lock, queue and fields; is idempotent; waiters and the holder are told `Deleted`; no index entry outlives the next listing." => [
+                    deletion_is_told_to_waiters,
+                ],
+                "After a Renew: R2 waiting on the old id gets the lock in its old place, R2 running on it saves into the same live session. After an Authenticate: every save, grant, field write and feed of a request that opened with an ended id is refused as `Stale`, nothing is saved, nothing newer is shown." => [
+                    renewed_id_keeps_the_queue,
+                    ended_epoch_is_told_to_waiters,
+                ],
             }
             fields [when fields] {
                 "Fields exist only with their session, share its ttl, follow a rotation, go with a delete; the first field operation of an unsaved session saves it; with sealing on no item is stored in clear." => [
