@@ -1,1 +1,217 @@
-//! Session ids: a handle that is no secret, and a secret that is never stored.
+//! What a client holds: a public handle and a secret, in one string.
+
+use std::fmt::{self, Debug};
+
+use asm_core::{Epoch, Key, LockToken, OpId, Proof};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::InvalidReason;
+
+/// A session's id, as its client holds it: a *handle* of 16 bytes, which is where the session is
+/// stored, and a *secret* of 24 bytes, which opens it.
+///
+/// The handle stays the same for the session's whole life and may be shown to anybody. The secret
+/// is replaced by a rotation and is never stored: a record keeps its SHA-256 only, so a stolen dump
+/// opens nothing, and no stored form of an id is an id.
+///
+/// It has no `Display`, its `Debug` shows nothing, and it is wiped when it is dropped.
+/// [`expose`](Self::expose) is the one way out.
+///
+/// ```
+/// use asm_session::{InvalidReason, SessionId};
+///
+/// let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJw";
+/// let id = SessionId::parse(text)?;
+/// assert_eq!(id.handle().to_string(), "000102030405060708090a0b0c0d0e0f");
+/// assert_eq!(id.expose().as_str(), text);
+/// assert_eq!(format!("{id:?}"), "SessionId(..)");
+///
+/// // One id has one spelling: the spare bits of the last letter must be zero.
+/// let twin = text.replace("Jw", "Jx");
+/// assert_eq!(SessionId::parse(&twin).unwrap_err(), InvalidReason::Malformed);
+/// # Ok::<(), InvalidReason>(())
+/// ```
+#[derive(Clone)]
+pub struct SessionId {
+    handle: Key,
+    secret: Secret,
+}
+
+impl SessionId {
+    /// The length of an id's text in bytes.
+    pub const LEN: usize = 54;
+
+    /// Reads the text of an id. Only the exact text of [`expose`](Self::expose) is one; the store
+    /// is not asked.
+    ///
+    /// # Errors
+    /// [`InvalidReason::Malformed`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidReason> {
+        if text.len() != Self::LEN {
+            return Err(InvalidReason::Malformed);
+        }
+        let mut bytes = Zeroizing::new([0; Key::LEN + Secret::LEN]);
+        Base64UrlUnpadded::decode(text, &mut *bytes).map_err(|_| InvalidReason::Malformed)?;
+        let (handle, secret) = bytes.split_first_chunk().ok_or(InvalidReason::Malformed)?;
+        let secret = secret.try_into().map_err(|_| InvalidReason::Malformed)?;
+        Ok(Self {
+            handle: Key::from_bytes(*handle),
+            secret: Secret(secret),
+        })
+    }
+
+    pub(crate) const fn new(handle: Key, secret: Secret) -> Self {
+        Self { handle, secret }
+    }
+
+    /// The public half: where the session is stored.
+    #[must_use]
+    pub const fn handle(&self) -> Key {
+        self.handle
+    }
+
+    /// The text that the client is to send, wiped when it is dropped. Whoever has it has the
+    /// session.
+    #[must_use]
+    pub fn expose(&self) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new([0; Key::LEN + Secret::LEN]);
+        let (handle, secret) = bytes.split_at_mut(Key::LEN);
+        handle.copy_from_slice(self.handle.as_bytes());
+        secret.copy_from_slice(&self.secret.0);
+        Zeroizing::new(Base64UrlUnpadded::encode_string(&*bytes))
+    }
+
+    pub(crate) const fn secret(&self) -> &Secret {
+        &self.secret
+    }
+}
+
+impl Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(..)")
+    }
+}
+
+/// The half of an id that opens the session.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Secret([u8; Self::LEN]);
+
+impl Secret {
+    pub(crate) const LEN: usize = 24;
+
+    pub(crate) fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.0).into())
+    }
+}
+
+impl Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The SHA-256 of a secret: all that is stored of it. Comparison takes the same time wherever two
+/// differ.
+#[derive(Clone, Copy, Eq)]
+pub(crate) struct SecretHash([u8; Self::LEN]);
+
+impl SecretHash {
+    pub(crate) const LEN: usize = 32;
+
+    pub(crate) const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; Self::LEN] {
+        &self.0
+    }
+
+    /// The part of it that a driver is shown.
+    pub(crate) fn proof(&self) -> Proof {
+        let mut proof = [0; Proof::LEN];
+        proof.copy_from_slice(&self.0[..Proof::LEN]);
+        Proof::from_bytes(proof)
+    }
+}
+
+impl PartialEq for SecretHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(..)")
+    }
+}
+
+/// Where the random bytes of ids come from. An application leaves it at [`OsRandom`]; a test brings
+/// one that clashes or fails.
+pub trait IdSource: Debug + Send + Sync + 'static {
+    /// Fills all of `bytes` with random ones.
+    ///
+    /// # Errors
+    /// When there is no randomness to be had. No id is made then.
+    fn fill(&self, draw: Draw, bytes: &mut [u8]) -> Result<(), getrandom::Error>;
+}
+
+/// What random bytes are drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Draw {
+    /// The public half of a session id.
+    Handle,
+    /// The secret half of a session id.
+    Secret,
+    /// The name of a write.
+    Op,
+    /// The name of an attempt to take a lock.
+    Token,
+    /// The name of the time between two authentications.
+    Epoch,
+}
+
+/// The random bytes of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsRandom;
+
+impl IdSource for OsRandom {
+    fn fill(&self, _: Draw, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+        getrandom::fill(bytes)
+    }
+}
+
+impl dyn IdSource {
+    pub(crate) fn handle(&self) -> Result<Key, getrandom::Error> {
+        self.draw(Draw::Handle).map(Key::from_bytes)
+    }
+
+    pub(crate) fn secret(&self) -> Result<Secret, getrandom::Error> {
+        let mut secret = Secret([0; Secret::LEN]);
+        self.fill(Draw::Secret, &mut secret.0)?;
+        Ok(secret)
+    }
+
+    pub(crate) fn op(&self) -> Result<OpId, getrandom::Error> {
+        self.draw(Draw::Op).map(OpId::from_bytes)
+    }
+
+    pub(crate) fn token(&self) -> Result<LockToken, getrandom::Error> {
+        self.draw(Draw::Token).map(LockToken::from_bytes)
+    }
+
+    pub(crate) fn epoch(&self) -> Result<Epoch, getrandom::Error> {
+        let name = self.draw(Draw::Epoch)?;
+        Ok(Epoch::new(u64::from_be_bytes(name)))
+    }
+
+    fn draw<const N: usize>(&self, draw: Draw) -> Result<[u8; N], getrandom::Error> {
+        let mut bytes = [0; N];
+        self.fill(draw, &mut bytes)?;
+        Ok(bytes)
+    }
+}
