@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::given::*;
 use asm_core::*;
-use asm_entry::{Step, Stepped};
+use asm_entry::{Step, Stepped, Timing, Turn};
 
 const MICRO: Duration = Duration::from_micros(1);
 const BUSY: Stepped = Stepped::Answer(Acquired::Busy);
@@ -356,4 +356,17 @@ fn waiters_are_told_when_the_session_ends() {
     world.pass(HOLD);
     assert_eq!(world.acquire(&wish(2)), Stepped::Answer(Acquired::Missing));
     assert_eq!(world.change, Some((Change::Ended, Epoch::new(1))));
+}
+
+#[test]
+fn a_store_may_have_intervals_of_its_own() {
+    let mut world = World::locked();
+    let timing = Timing::of_recheck(5 * SECOND);
+    let mut turn = Turn::new(world.now, timing);
+    world
+        .entry
+        .acquire(&mut turn, &wish(2), Step::Join)
+        .unwrap();
+    world.entry.release(&mut turn, &token(1)).unwrap();
+    assert_eq!(world.inspect().holder.unwrap().left, 10 * SECOND);
 }

@@ -146,6 +146,7 @@ fn a_change_names_the_parts_that_it_touched() {
     };
     let mut world = World::with_session();
     assert_eq!(world.entry.changes(), wrote(Parts::HEAD | Parts::BODY));
+    assert!(!world.entry.changes().is_empty());
     let mut after = |step: &mut dyn FnMut(&mut World)| {
         world.entry.written();
         step(&mut world);

@@ -58,6 +58,7 @@ fn a_cap_counts_the_others() {
         Reserved::Done { .. }
     ));
     assert_eq!(index.forget(&[key(1), key(9)]), 1);
+    assert_eq!(keys(&mut index, at(0)), [key(2)]);
     assert!(matches!(
         index.reserve(at(0), &reserve(3, Some(2))),
         Reserved::Done { .. }
