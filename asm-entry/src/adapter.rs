@@ -321,7 +321,7 @@ impl<S: EntryStore> ChangeFeed for EntryDriver<S> {
             driver: self.clone(),
             key: *key,
             epoch,
-            life,
+            end: self.store.clock().now() + life,
             subscription,
         };
         let changes = stream::unfold(Some(watch), |watch| async {
@@ -350,7 +350,9 @@ struct Watch<S> {
     driver: EntryDriver<S>,
     key: Key,
     epoch: Epoch,
-    life: Duration,
+    /// When the session's time may have run out. A point, not a span, so that a reader who comes
+    /// late is told at once.
+    end: Timestamp,
     subscription: Subscription,
 }
 
@@ -358,18 +360,23 @@ impl<S: EntryStore> Watch<S> {
     /// The next change. Nobody publishes that a session's time has run out, so the subscriber
     /// looks when it may have.
     async fn next(&mut self) -> Change {
+        let driver = self.driver.clone();
+        let clock = driver.store.clock();
         loop {
-            let alarm = self.driver.store.clock().sleep(self.life);
+            let alarm = clock.sleep(self.end.since(clock.now()));
             let change = Box::pin(self.subscription.next(self.epoch));
             if let future::Either::Left((change, _)) = future::select(change, alarm).await {
+                // A save may have made the life shorter.
+                self.end = clock.now();
                 return change;
             }
-            match self.driver.life(&self.key).await {
-                Ok(Some((life, epoch))) if epoch == self.epoch => self.life = life,
+            let look_again = match driver.life(&self.key).await {
+                Ok(Some((life, epoch))) if epoch == self.epoch => life,
                 Ok(_) => return Change::Ended,
                 // Unknown is not over: look again after a while.
-                Err(_) => self.life = self.driver.store.timing().recheck,
-            }
+                Err(_) => driver.store.timing().recheck,
+            };
+            self.end = clock.now() + look_again;
         }
     }
 }
