@@ -102,10 +102,12 @@ macro_rules! __cases {
                     ends_a_session_without_lifetime_at_once,
                     bears_the_longest_lifetime,
                     ends_the_lock_with_its_session,
-                    ends_a_session_by_the_clock_of_the_store,
                 ],
                 "Two suites may run at the same time against one server without meeting, and leave no key or file behind." => [
                     leaves_nothing_of_two_suites_at_once,
+                ],
+                "Clock steps of ±1 h on any client change none of the above." => [
+                    ends_a_session_by_the_clock_of_the_store,
                 ],
             }
             locks [] {
@@ -218,6 +220,23 @@ macro_rules! __cases {
                 ],
             }
             fields [when fields] {
+                "Opening a missing or expired key is `Missing`, not an error, and creates nothing (no record, no lock, no queue, no field)." => [
+                    leaves_no_field_at_an_unknown_key,
+                ],
+                "A save, touch, field write or index repair on a deleted or expired session never brings it back." => [
+                    revives_nothing_by_a_field,
+                    leaves_no_field_of_a_racing_delete,
+                ],
+                "Delete wins at once over locks, versions and queues; removes record, lock, queue and fields; is idempotent; waiters and the holder are told `Deleted`; no index entry outlives the next listing." => [
+                    leaves_no_field_to_the_next_session,
+                ],
+                "A record over the limit is refused before a byte is written; the old one stays." => [
+                    limits_the_fields_of_a_session,
+                    limits_empty_fields,
+                ],
+                "Two prefixes never see each other; hostile prefixes, field and subject names (NUL, braces, `/`, 64 KiB) stay inside the namespace or are refused." => [
+                    keeps_hostile_names_inside,
+                ],
                 "Fields exist only with their session, share its ttl, follow a rotation, go with a delete; the first field operation of an unsaved session saves it; with sealing on no item is stored in clear." => [
                     keeps_values_of_every_kind,
                     mixes_no_kinds,
@@ -226,15 +245,8 @@ macro_rules! __cases {
                     changes_fields_beside_the_record,
                     makes_no_session_live_longer,
                     ends_fields_when_their_session_ends,
-                    leaves_no_field_to_the_next_session,
-                    revives_nothing_by_a_field,
-                    leaves_no_field_at_an_unknown_key,
-                    leaves_no_field_of_a_racing_delete,
                     follows_a_rotation,
                     refuses_fields_to_an_ended_epoch,
-                    keeps_hostile_names_inside,
-                    limits_the_fields_of_a_session,
-                    limits_empty_fields,
                 ],
                 "`incr` by n parallel callers sums exactly; `append` keeps every item once, in some order; a resent `incr` counts once." => [
                     refuses_a_sum_that_overflows,
@@ -250,18 +262,84 @@ macro_rules! __cases {
                 ],
             }
             feed [when changes] {
-                "A subscriber sees foreign and own saves, rotations and the end after subscribing; subscribe-then-read misses nothing; falling behind is `Lagged(n)`, never silent; memory is bounded; no value travels." => [],
+                "Two prefixes never see each other; hostile prefixes, field and subject names (NUL, braces, `/`, 64 KiB) stay inside the namespace or are refused." => [
+                    hears_its_own_session_only,
+                ],
+                "A subscriber sees foreign and own saves, rotations and the end after subscribing; subscribe-then-read misses nothing; falling behind is `Lagged(n)`, never silent; memory is bounded; no value travels." => [
+                    shows_own_and_foreign_saves,
+                    shows_saves_of_a_holder,
+                    shows_renewals,
+                    ends_with_a_deleted_session,
+                    shows_no_next_session,
+                    ends_with_an_expired_session,
+                    ends_with_a_session_that_was_cut_short,
+                    lives_on_with_a_touched_session,
+                    ends_with_its_epoch,
+                    shows_no_newer_epoch_to_one_who_lags,
+                    subscribes_to_living_sessions_only,
+                    tells_of_nothing_but_changes,
+                    misses_nothing_between_subscribe_and_read,
+                    wakes_a_reader_that_waits,
+                    counts_what_a_slow_reader_missed,
+                    lets_no_slow_reader_hold_up_another,
+                    goes_on_after_it_fell_behind,
+                    bears_the_largest_buffer,
+                    leaves_nothing_of_dropped_streams,
+                ],
             }
             subjects [when subjects] {
-                "A listing never shows a session that cannot be opened; revoke-all racing with a login revokes it or the login sees the new generation." => [],
-                "A cap of N sessions per subject holds under 64 parallel logins, under each policy." => [],
+                "A save, touch, field write or index repair on a deleted or expired session never brings it back." => [
+                    revives_nothing_by_a_reservation,
+                ],
+                "Delete wins at once over locks, versions and queues; removes record, lock, queue and fields; is idempotent; waiters and the holder are told `Deleted`; no index entry outlives the next listing." => [
+                    lists_no_session_that_is_over,
+                ],
+                "Two prefixes never see each other; hostile prefixes, field and subject names (NUL, braces, `/`, 64 KiB) stay inside the namespace or are refused." => [
+                    keeps_subjects_apart,
+                ],
+                "A listing never shows a session that cannot be opened; revoke-all racing with a login revokes it or the login sees the new generation." => [
+                    lists_sessions_in_the_order_of_reservation,
+                    keeps_the_place_of_one_reserved_again,
+                    keeps_an_entry_as_long_as_it_was_reserved_for,
+                    leaves_nothing_of_an_unknown_subject,
+                    forgets_what_it_is_told_to,
+                    revokes_all_but_the_one_to_keep,
+                    revokes_all,
+                    moves_one_reserved_again_into_the_new_generation,
+                    never_comes_back_to_an_old_generation,
+                    revokes_a_racing_login_or_is_seen_by_it,
+                ],
+                "A cap of N sessions per subject holds under 64 parallel logins, under each policy." => [
+                    refuses_one_session_too_many,
+                    counts_living_sessions_only,
+                    holds_a_cap_that_rejects,
+                    holds_a_cap_that_evicts_the_oldest,
+                    holds_a_cap_that_evicts_the_idle,
+                ],
             }
             sweep [when sweeper] {
-                "Clean-up never removes a session touched after the scan saw it; it continues after an error; it is batched; it counts." => [],
+                "Clean-up never removes a session touched after the scan saw it; it continues after an error; it is batched; it counts." => [
+                    removes_what_is_over_and_nothing_else,
+                    counts_each_removal_once,
+                    goes_in_batches,
+                    spares_what_lives_on_since_the_scan,
+                    spares_what_is_touched_at_the_last_moment,
+                    sweeps_beside_others,
+                    sweeps_no_neighbour,
+                    refuses_a_foreign_cursor,
+                    goes_on_from_an_old_cursor,
+                ],
             }
             trouble [] {
-                "Every driver call ends by its own deadline, whatever the server does (stopped, half-open, slow, gone), in every topology." => [],
-                "Every server refusal maps to its own error kind; nothing is retried that is not idempotent." => [],
+                "Every driver call ends by its own deadline, whatever the server does (stopped, half-open, slow, gone), in every topology." => [
+                    answers_although_others_wait,
+                ],
+                "Every server refusal maps to its own error kind; nothing is retried that is not idempotent." => [
+                    names_verb_and_driver_in_its_failures,
+                ],
+                "Ids, secrets, tokens, keys and payloads appear in no Debug, Display, error chain, panic text or log at TRACE." => [
+                    shows_no_secret,
+                ],
             }
         }
     };
