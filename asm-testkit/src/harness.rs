@@ -33,6 +33,13 @@ pub trait Harness: Debug + Send + Sync + 'static {
         self.connect().await
     }
 
+    /// Whether a waiter learns of a grant, and of the end of what it waits for, when it happens.
+    /// `false` is for drivers whose waiters learn of it by their recheck alone: for them cases let a
+    /// recheck pass.
+    fn wakes_waiters(&self) -> bool {
+        true
+    }
+
     /// How long a waiter of this driver goes without looking at the store itself, at most.
     ///
     /// A grant that was handed on stays unconfirmed for at most [`Harness::confirm`].
@@ -90,6 +97,9 @@ impl Harness for Through {
     }
     async fn connect_deaf(&self) -> Arc<dyn Driver> {
         (self.wrap)(self.harness.connect_deaf().await)
+    }
+    fn wakes_waiters(&self) -> bool {
+        self.harness.wakes_waiters()
     }
     fn recheck(&self) -> Duration {
         self.harness.recheck()

@@ -1,11 +1,12 @@
 //! Requests that wait for a lock, each in a task of its own.
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use asm_core::{Acquired, Driver, Fence, Key, LockState, LockToken, LockWish, Result};
+use futures_util::future::join;
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::expect;
+use crate::{Harness, clock::turns, expect};
 
 /// An acquire under way. Dropping it drops the acquire's future.
 #[derive(Debug)]
@@ -36,15 +37,16 @@ impl Waiting {
     }
 
     /// Its answer, when it comes.
-    pub(crate) async fn answer(mut self) -> Result<Acquired> {
+    pub(crate) async fn answer(mut self, h: &dyn Harness) -> Result<Acquired> {
+        answered(h, || self.is_over()).await;
         (&mut self.task)
             .await
             .expect("an acquire that does not panic")
     }
 
     /// Its grant, when it comes.
-    pub(crate) async fn held(self) -> Fence {
-        expect::held(self.answer().await)
+    pub(crate) async fn held(self, h: &dyn Harness) -> Fence {
+        expect::held(self.answer(h).await)
     }
 }
 
@@ -72,6 +74,24 @@ pub(crate) async fn waiters(driver: &dyn Driver, key: &Key) -> usize {
 /// Nobody holds the lock, nobody waits for it.
 pub(crate) async fn is_free(driver: &dyn Driver, key: &Key) -> bool {
     lock(driver, key).await == LockState::default()
+}
+
+/// Lets that come to its end which a waiter waits for, with a recheck where the driver needs one.
+pub(crate) async fn answered(h: &dyn Harness, is_over: impl Fn() -> bool) {
+    turns().await;
+    if !is_over() && !h.wakes_waiters() {
+        h.advance(h.recheck()).await;
+    }
+    until(async || is_over()).await;
+}
+
+/// Goes on with an acquire that nobody polled for a while, to its grant.
+pub(crate) async fn resumed(h: &dyn Harness, acquire: impl Future<Output = Result<Acquired>>) -> Fence {
+    expect::held(if h.wakes_waiters() {
+        acquire.await
+    } else {
+        join(acquire, h.advance(h.recheck())).await.0
+    })
 }
 
 /// Asks until the answer is yes, and lets the other tasks go on in between. Time stands still; the

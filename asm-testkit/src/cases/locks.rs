@@ -21,7 +21,7 @@ use crate::{
     Chaos, Harness, ManualClock, cancel_at, expect, given,
     given::{HOLD, TTL, WAIT},
     together::together,
-    waiting::{Waiting, holder, is_free, lock, until, waiters},
+    waiting::{Waiting, answered, holder, is_free, lock, resumed, until, waiters},
 };
 
 const MOMENT: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ pub async fn second_holds_after_the_first(h: &dyn Harness) {
     assert_eq!(holder(&*r2, &key).await, Some(first));
 
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    assert!(waiting.held().await > first);
+    assert!(waiting.held(h).await > first);
 }
 
 /// When R2's wait is over first, it is told so.
@@ -56,7 +56,7 @@ pub async fn tells_when_the_wait_is_over(h: &dyn Harness) {
     };
     let waiting = Waiting::queued(&r2, &key, wish).await;
     h.advance(HOLD / 2 + MOMENT).await;
-    expect::exactly(waiting.answer().await, &Acquired::Busy);
+    expect::exactly(waiting.answer(h).await, &Acquired::Busy);
     let left = lock(&*r1, &key).await;
     assert_eq!(left.holder.map(|holder| holder.fence), Some(first));
     assert_eq!(left.waiters, [], "a wish that is over left its ticket");
@@ -69,6 +69,7 @@ pub async fn never_two_hold_at_once(h: &dyn Harness) {
 
     let drivers = [h.connect().await, h.connect().await];
     let (key, snapshot) = given::stored(&*drivers[0]).await;
+    let wakes = h.wakes_waiters();
     let (held, entered) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -78,9 +79,14 @@ pub async fn never_two_hold_at_once(h: &dyn Harness) {
         let (held, entered) = (Arc::clone(&held), Arc::clone(&entered));
         async move {
             for _ in 0..CYCLES {
-                let wish = given::wish(&snapshot);
-                let token = wish.claim.token;
-                expect::held(driver.acquire(&key, wish).await);
+                let token = if wakes {
+                    let wish = given::wish(&snapshot);
+                    let token = wish.claim.token;
+                    expect::held(driver.acquire(&key, wish).await);
+                    token
+                } else {
+                    tried_until_held(&*driver, &key, &snapshot).await
+                };
                 assert!(!held.swap(true, Ordering::SeqCst), "two hold the lock");
                 entered.fetch_add(1, Ordering::SeqCst);
                 yield_now().await;
@@ -141,7 +147,7 @@ pub async fn saves_with_release_as_save_then_release(h: &dyn Harness) {
         if !in_one_step {
             expect::exactly(driver.release(&key, &token).await, &Released::Done);
         }
-        let (fence, newer) = expect::held_with(waiting.answer().await);
+        let (fence, newer) = expect::held_with(waiting.answer(h).await);
         let newer = newer.expect("the record is newer than the one the waiter knew");
         assert_eq!(newer.version, version);
         // What the holder could send after its lock has ended.
@@ -239,7 +245,7 @@ pub async fn expiry_serves_the_queue(h: &dyn Harness) {
     let (_, first) = given::held(&*r1, &key, &snapshot).await;
     let waiting = Waiting::queued(&r2, &key, given::wish(&snapshot)).await;
     h.advance(HOLD + h.recheck()).await;
-    assert!(waiting.held().await > first);
+    assert!(waiting.held(h).await > first);
 }
 
 /// Renewal extends only the holder's.
@@ -398,9 +404,9 @@ pub async fn release_withdraws_a_ticket(h: &dyn Harness) {
     assert_eq!(waiters(&*r1, &key).await, 1);
     assert_eq!(holder(&*r1, &key).await, Some(first));
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    assert!(next.held().await > first);
+    assert!(next.held(h).await > first);
     h.advance(h.recheck()).await;
-    expect::exactly(withdrawn.answer().await, &Acquired::Ended);
+    expect::exactly(withdrawn.answer(h).await, &Acquired::Ended);
 }
 
 /// A token that was released is never granted again: neither one that held nor one that waited.
@@ -469,8 +475,8 @@ pub async fn waits_once_when_sent_twice(h: &dyn Harness) {
     }
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
     h.advance(h.recheck()).await;
-    let fence = one.held().await;
-    assert_eq!(two.held().await, fence);
+    let fence = one.held(h).await;
+    assert_eq!(two.held(h).await, fence);
     assert_eq!(holder(&*r1, &key).await, Some(fence));
 }
 
@@ -503,7 +509,7 @@ pub async fn fences_strictly_grow(h: &dyn Harness) {
             }
         }
         let token = waiting.token;
-        fences.push(waiting.held().await);
+        fences.push(waiting.held(h).await);
         driver.release(&key, &token).await.expect("a release");
 
         let snapshot = given::read(&*driver, &key).await;
@@ -555,7 +561,7 @@ pub async fn break_serves_the_queue(h: &dyn Harness) {
     let (_, broken) = given::held(&*r1, &key, &snapshot).await;
     let waiting = Waiting::queued(&r2, &key, given::wish(&snapshot)).await;
     assert_eq!(expect::broken(r1.break_lock(&key, None).await), broken);
-    assert!(waiting.held().await > broken);
+    assert!(waiting.held(h).await > broken);
 }
 
 /// Of two breakers that name the same grant exactly one breaks.
@@ -585,7 +591,7 @@ pub async fn later_grant_is_not_broken(h: &dyn Harness) {
     let (token, earlier) = given::held(&*r1, &key, &snapshot).await;
     let waiting = Waiting::queued(&r2, &key, given::wish(&snapshot)).await;
     r1.release(&key, &token).await.expect("a release");
-    let later = waiting.held().await;
+    let later = waiting.held(h).await;
     expect::exactly(r1.break_lock(&key, Some(earlier)).await, &Broken::NotHeld);
     assert_eq!(holder(&*r1, &key).await, Some(later));
     assert_eq!(
@@ -601,7 +607,11 @@ pub async fn grants_follow_arrival(h: &dyn Harness) {
     let (mut token, mut fence) = given::held(&*drivers[0], &key, &snapshot).await;
     let mut queue = Vec::new();
     for place in 0..40 {
-        queue.push(Waiting::queued(&drivers[place % 2], &key, given::wish(&snapshot)).await);
+        let patient = LockWish {
+            wait: TTL,
+            ..given::wish(&snapshot)
+        };
+        queue.push(Waiting::queued(&drivers[place % 2], &key, patient).await);
     }
     for (place, next) in queue.into_iter().enumerate() {
         expect::exactly(
@@ -609,7 +619,7 @@ pub async fn grants_follow_arrival(h: &dyn Harness) {
             &Released::Done,
         );
         token = next.token;
-        let granted = next.held().await;
+        let granted = next.held(h).await;
         assert_eq!(
             granted.get(),
             fence.get() + 1,
@@ -629,7 +639,7 @@ pub async fn release_wakes_one(h: &dyn Harness) {
         queue.push(Waiting::queued(&driver, &key, given::wish(&snapshot)).await);
     }
     expect::exactly(driver.release(&key, &token).await, &Released::Done);
-    until(async || queue[0].is_over()).await;
+    answered(h, || queue[0].is_over()).await;
     h.advance(h.recheck()).await;
     assert_eq!(queue.iter().filter(|waiting| waiting.is_over()).count(), 1);
     assert_eq!(waiters(&*driver, &key).await, 4);
@@ -669,20 +679,15 @@ pub async fn newcomers_pass_no_queue(h: &dyn Harness) {
     let newcomer = Waiting::queued(&r1, &key, given::wish(&snapshot)).await;
     let mut last = first;
     for waiter in still {
-        let wish = LockWish {
-            known: None,
-            ..given::wish(&snapshot)
-        };
-        let (fence, _) = expect::held_with(waiter.await);
+        let fence = resumed(h, waiter).await;
         assert!(
             fence > last && !newcomer.is_over(),
             "a newcomer passed the queue"
         );
         last = fence;
-        drop(wish);
         expect::broken(r1.break_lock(&key, Some(fence)).await);
     }
-    assert!(newcomer.held().await > last);
+    assert!(newcomer.held(h).await > last);
 }
 
 /// Waiter n+1 of a queue limit n fails at once with `QueueFull`; whoever leaves makes room.
@@ -724,7 +729,7 @@ pub async fn full_queue_refuses(h: &dyn Harness) {
     until(async || is_only_held(&*r1, &key).await).await;
     let waiting = Waiting::queued(&r2, &key, wish()).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    waiting.held().await;
+    waiting.held(h).await;
 }
 
 /// Limit 0 means never wait.
@@ -782,7 +787,7 @@ pub async fn waits_from_the_call(h: &dyn Harness) {
     h.advance(WAIT - MOMENT).await;
     assert!(!waiting.is_over(), "a wait was cut short");
     h.advance(2 * MOMENT).await;
-    expect::exactly(waiting.answer().await, &Acquired::Busy);
+    expect::exactly(waiting.answer(h).await, &Acquired::Busy);
 }
 
 /// A waiter that gives up delays nobody.
@@ -797,14 +802,14 @@ pub async fn no_delay_by_a_waiter_that_gives_up(h: &dyn Harness) {
     };
     let impatient = Waiting::queued(&r1, &key, short).await;
     h.advance(HOLD / 2 + MOMENT).await;
-    expect::exactly(impatient.answer().await, &Acquired::Busy);
+    expect::exactly(impatient.answer(h).await, &Acquired::Busy);
     let wish = LockWish {
         queue: Some(1),
         ..given::wish(&snapshot)
     };
     let next = Waiting::queued(&r2, &key, wish).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    next.held().await;
+    next.held(h).await;
 }
 
 /// A waiter that is dropped delays nobody and counts against no limit, at once.
@@ -821,7 +826,7 @@ pub async fn no_delay_by_a_dropped_waiter(h: &dyn Harness) {
     until(async || is_only_held(&*r2, &key).await).await;
     let next = Waiting::queued(&r2, &key, wish()).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    next.held().await;
+    next.held(h).await;
 }
 
 /// A waiter whose process stopped after the lock was handed to it delays nobody beyond confirm time
@@ -848,7 +853,7 @@ pub async fn no_delay_by_a_stopped_holder_to_be(h: &dyn Harness) {
     );
     assert!(!next.is_over());
     h.advance(h.confirm() + h.recheck()).await;
-    assert!(next.held().await > handed.fence);
+    assert!(next.held(h).await > handed.fence);
     assert!(lock(&*r2, &key).await.holder.expect("the next").confirmed);
 }
 
@@ -901,7 +906,7 @@ pub async fn live_waiter_keeps_its_place(h: &dyn Harness) {
     let later = Waiting::queued(&r2, &key, later).await;
     h.advance(10 * h.recheck()).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    let _fence = earlier.held().await;
+    let _fence = earlier.held(h).await;
     assert!(!later.is_over());
 }
 
@@ -972,11 +977,12 @@ pub async fn cancelled_waiter_leaves_nothing(h: &dyn Harness) {
         let next =
             (!task.is_finished()).then(|| Waiting::begin(&plain, &key, given::wish(&snapshot)));
         expect::exactly(plain.release(&key, &token).await, &Released::Done);
+        answered(h, || task.is_finished()).await;
         let cancelled = task.await.expect("an acquire that does not panic");
         if cancelled {
             if let Some(next) = next {
                 let token = next.token;
-                next.held().await;
+                next.held(h).await;
                 expect::exactly(plain.release(&key, &token).await, &Released::Done);
             }
             until(async || is_free(&*plain, &key).await).await;
@@ -1031,7 +1037,7 @@ pub async fn abandon_frees_the_lock(h: &dyn Harness) {
     until(async || waiters(&*driver, &key).await == 1).await;
     driver.abandon(&key, &token);
     let token = next.token;
-    next.held().await;
+    next.held(h).await;
     driver.abandon(&key, &token);
     until(async || is_free(&*driver, &key).await).await;
     driver.abandon(&given::key(), &given::token());
@@ -1046,7 +1052,7 @@ pub async fn lost_wake_up_delays_by_a_recheck(h: &dyn Harness) {
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
     h.advance(h.recheck()).await;
     until(async || waiting.is_over()).await;
-    assert!(waiting.held().await > first);
+    assert!(waiting.held(h).await > first);
 }
 
 /// A spurious wake-up is harmless.
@@ -1066,7 +1072,7 @@ pub async fn spurious_wake_up_is_harmless(h: &dyn Harness) {
     }
     assert_same(&lock(&*r1, &key).await, &before);
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    assert!(expect::held(woken.await) > first);
+    assert!(resumed(h, woken).await > first);
 }
 
 /// Read-only open never waits, never touches the lock, never changes the record.
@@ -1170,7 +1176,7 @@ pub async fn wrong_clocks_change_nothing(h: &dyn Harness) {
             h.advance(HOLD - MOMENT).await;
             assert!(!waiting.is_over(), "a wrong clock ended a hold or a wait");
             h.advance(MOMENT + h.recheck()).await;
-            assert!(waiting.held().await > first);
+            assert!(waiting.held(h).await > first);
             let late = given::save_held(token, &snapshot, "too late");
             expect::exactly(r1.save(&key, late).await, &Written::LockLost);
             h.advance(TTL).await;
@@ -1191,7 +1197,7 @@ pub async fn acquires_twice_through_one_handle(h: &dyn Harness) {
     let second = Waiting::queued(&driver, &key, given::wish(&snapshot)).await;
     expect::exactly(driver.release(&key, &first).await, &Released::Done);
     let token = second.token;
-    let second = second.held().await;
+    let second = second.held(h).await;
     assert!(second > fence);
     expect::exactly(driver.release(&key, &first).await, &Released::Done);
     assert_eq!(
@@ -1216,7 +1222,7 @@ pub async fn expiry_is_told_to_waiters(h: &dyn Harness) {
     let two = Waiting::queued(&r2, &key, given::wish(&snapshot)).await;
     h.advance(HOLD / 2 + h.recheck()).await;
     for waiting in [one, two] {
-        expect::exactly(waiting.answer().await, &Acquired::Missing);
+        expect::exactly(waiting.answer(h).await, &Acquired::Missing);
     }
     assert!(is_free(&*r2, &key).await);
 }
@@ -1235,7 +1241,7 @@ pub async fn deletion_is_told_to_waiters(h: &dyn Harness) {
         &Deleted::Done,
     );
     for waiting in queue {
-        expect::exactly(waiting.answer().await, &Acquired::Missing);
+        expect::exactly(waiting.answer(h).await, &Acquired::Missing);
     }
     expect::exactly(
         drivers[0].renew(&key, &token, HOLD).await,
@@ -1262,7 +1268,7 @@ pub async fn renewed_id_keeps_the_queue(h: &dyn Harness) {
     let later = Waiting::queued(&r1, &key, given::wish(&before)).await;
     assert_eq!(holder(&*r1, &key).await, Some(first));
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    let (fence, newer) = expect::held_with(earlier.answer().await);
+    let (fence, newer) = expect::held_with(earlier.answer(h).await);
     assert!(fence > first && !later.is_over());
     assert_eq!(newer.map(|newer| newer.data), Some("rotated".into()));
 }
@@ -1283,7 +1289,7 @@ pub async fn ended_epoch_is_told_to_waiters(h: &dyn Harness) {
     expect::written(r1.save(&key, login).await);
     h.advance(h.recheck()).await;
     for waiting in [one, two] {
-        expect::exactly(waiting.answer().await, &Acquired::Ended);
+        expect::exactly(waiting.answer(h).await, &Acquired::Ended);
     }
     expect::exactly(
         r2.acquire(&key, given::wish(&before)).await,
@@ -1422,6 +1428,20 @@ async fn at_each_await(trial: impl AsyncFn(usize) -> bool) {
         "cancelled at {met} awaits, and there are {} at least",
         2 * PAUSES
     );
+}
+
+/// Tries again and again: for drivers whose waiters learn of a grant as time passes, while it stands
+/// still.
+async fn tried_until_held(driver: &dyn Driver, key: &Key, of: &Snapshot) -> LockToken {
+    loop {
+        let attempt = given::attempt(of);
+        let token = attempt.claim.token;
+        match driver.acquire(key, attempt).await {
+            Ok(Acquired::Held { .. }) => return token,
+            Ok(Acquired::Busy) => yield_now().await,
+            other => panic!("a try gave {other:?}"),
+        }
+    }
 }
 
 /// Lets whatever goes on without its caller come to an end.

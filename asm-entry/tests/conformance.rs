@@ -1,0 +1,304 @@
+//! The contract, on a store that makes it as hard for the adapter as a store may: it keeps each
+//! part as bytes and loads no more than it is asked for, waits before and after each transaction,
+//! and runs each step twice, as after a serialization failure.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use asm_core::{
+    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp,
+};
+use asm_entry::{
+    Changes, Due, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, StoredParts, SubjectEntry,
+    Task, Timing, Turn, Wakeups,
+};
+use asm_testkit::{Harness, ManualClock};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task::yield_now;
+
+mod whole {
+    asm_testkit::conformance! {
+        setup: || async { super::Stores::new(super::Extras::All) },
+        facets: [fields, changes, subjects, sweeper],
+    }
+}
+
+mod without_wakeups_and_feed {
+    asm_testkit::conformance! {
+        setup: || async { super::Stores::new(super::Extras::None) },
+        facets: [fields, subjects, sweeper],
+    }
+}
+
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// What a store has of the things that it may leave out: wake-ups and a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extras {
+    All,
+    AllButWakeups,
+    None,
+}
+
+/// What two handles share.
+#[derive(Debug)]
+struct Storage {
+    clock: Arc<dyn Clock>,
+    tables: Mutex<Tables>,
+    wakeups: Wakeups,
+    feed: Feed,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    entries: HashMap<Key, StoredParts>,
+    indexes: HashMap<Subject, Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Store {
+    storage: Arc<Storage>,
+    extras: Extras,
+}
+
+impl Storage {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn load(&self, key: &Key, parts: Parts) -> Result<Entry> {
+        let stored = self.entries.get(key).cloned().unwrap_or_default();
+        let wanted = |part, bytes: Option<Bytes>| bytes.filter(|_| parts.contains(part));
+        let loaded = StoredParts {
+            head: stored.head,
+            body: wanted(Parts::BODY, stored.body),
+            lock: wanted(Parts::LOCK, stored.lock),
+            fields: wanted(Parts::FIELDS, stored.fields),
+        };
+        Entry::decode(parts | Parts::HEAD, loaded)
+    }
+
+    fn store(&mut self, key: &Key, entry: &Entry) {
+        let Changes { clear, write } = entry.changes();
+        let mut stored = self.entries.remove(key).unwrap_or_default();
+        if clear {
+            stored = StoredParts::default();
+        }
+        for (part, place) in [
+            (Parts::HEAD, &mut stored.head),
+            (Parts::BODY, &mut stored.body),
+            (Parts::LOCK, &mut stored.lock),
+            (Parts::FIELDS, &mut stored.fields),
+        ] {
+            if write.contains(part) {
+                *place = entry.part(part);
+            }
+        }
+        let StoredParts {
+            head,
+            body,
+            lock,
+            fields,
+        } = &stored;
+        if [head, body, lock, fields].iter().any(|part| part.is_some()) {
+            self.entries.insert(*key, stored);
+        }
+    }
+}
+
+impl EntryStore for Store {
+    fn info(&self) -> DriverInfo {
+        let mut info = DriverInfo::new("parts", Shared::Process);
+        info.max_record = 16 * 1024;
+        info
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        &self.storage.clock
+    }
+
+    async fn transact<R, F>(&self, key: &Key, parts: Parts, mut step: F) -> Result<R>
+    where
+        R: Send + 'static,
+        F: FnMut(&mut Entry, &mut Turn) -> R + Send + 'static,
+    {
+        yield_now().await;
+        let (answer, turn) = {
+            let mut tables = self.storage.tables();
+            let turn = || Turn::new(self.storage.clock.now(), self.timing());
+            step(&mut tables.load(key, parts)?, &mut turn());
+            let (mut entry, mut turn) = (tables.load(key, parts)?, turn());
+            let answer = step(&mut entry, &mut turn);
+            tables.store(key, &entry);
+            (answer, turn)
+        };
+        turn.into_effects().deliver(key, self);
+        yield_now().await;
+        Ok(answer)
+    }
+
+    async fn transact_subject<R, F>(&self, subject: &Subject, mut step: F) -> Result<R>
+    where
+        R: Send + 'static,
+        F: FnMut(&mut SubjectEntry, Timestamp) -> R + Send + 'static,
+    {
+        yield_now().await;
+        let answer = {
+            let mut tables = self.storage.tables();
+            let load = || match tables.indexes.get(subject) {
+                Some(stored) => SubjectEntry::decode(stored),
+                None => Ok(SubjectEntry::default()),
+            };
+            let now = self.storage.clock.now();
+            step(&mut load()?, now);
+            let mut index = load()?;
+            let answer = step(&mut index, now);
+            if index.is_empty() {
+                tables.indexes.remove(subject);
+            } else {
+                tables.indexes.insert(*subject, index.encode());
+            }
+            answer
+        };
+        yield_now().await;
+        Ok(answer)
+    }
+
+    fn detach(&self, task: Task) {
+        drop(tokio::spawn(task));
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::of_recheck(RECHECK)
+    }
+
+    fn wakeups(&self) -> Option<&Wakeups> {
+        (self.extras == Extras::All).then_some(&self.storage.wakeups)
+    }
+
+    fn feed(&self) -> Option<&Feed> {
+        (self.extras != Extras::None).then_some(&self.storage.feed)
+    }
+
+    fn scan(&self) -> Option<&dyn Scan> {
+        Some(self)
+    }
+}
+
+/// A cursor is the last key that was looked at.
+#[async_trait]
+impl Scan for Store {
+    async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
+        yield_now().await;
+        let from = from.map(|Cursor(bytes)| <[u8; Key::LEN]>::try_from(&bytes[..]));
+        let from = from
+            .transpose()
+            .map_err(|_| Error::new(ErrorKind::Invalid, "this cursor is not a key"))?
+            .map(Key::from_bytes);
+        let tables = self.storage.tables();
+        let mut keys: Vec<_> = tables.entries.keys().copied().collect();
+        keys.sort_unstable();
+        keys.retain(|key| Some(*key) > from);
+        let mut due = Due::default();
+        if keys.len() > batch.get() {
+            keys.truncate(batch.get());
+            due.next = keys
+                .last()
+                .map(|key| Cursor(Bytes::copy_from_slice(key.as_bytes())));
+        }
+        for key in keys {
+            due.examined += 1;
+            if tables.load(&key, Parts::HEAD)?.expires() <= self.storage.clock.now() {
+                due.keys.push(key);
+            }
+        }
+        Ok(due)
+    }
+}
+
+/// Two storages on one clock.
+#[derive(Debug)]
+struct Stores {
+    clock: ManualClock,
+    storage: Arc<Storage>,
+    neighbour: Arc<Storage>,
+    extras: Extras,
+}
+
+impl Stores {
+    fn new(extras: Extras) -> Self {
+        let clock = ManualClock::new();
+        let storage = || {
+            Arc::new(Storage {
+                clock: Arc::new(clock.clone()),
+                tables: Mutex::default(),
+                wakeups: Wakeups::new(),
+                feed: Feed::new(),
+            })
+        };
+        Self {
+            storage: storage(),
+            neighbour: storage(),
+            clock,
+            extras,
+        }
+    }
+}
+
+fn driver(storage: &Arc<Storage>, extras: Extras) -> Arc<dyn Driver> {
+    let storage = Arc::clone(storage);
+    Arc::new(EntryDriver::new(Store { storage, extras }))
+}
+
+#[async_trait]
+impl Harness for Stores {
+    async fn connect(&self) -> Arc<dyn Driver> {
+        driver(&self.storage, self.extras)
+    }
+
+    async fn neighbour(&self) -> Arc<dyn Driver> {
+        driver(&self.neighbour, self.extras)
+    }
+
+    async fn connect_deaf(&self) -> Arc<dyn Driver> {
+        match self.extras {
+            Extras::All => driver(&self.storage, Extras::AllButWakeups),
+            extras => driver(&self.storage, extras),
+        }
+    }
+
+    fn wakes_waiters(&self) -> bool {
+        self.extras == Extras::All
+    }
+
+    fn recheck(&self) -> Duration {
+        RECHECK
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by).await;
+    }
+
+    async fn holdings(&self) -> usize {
+        let count = |storage: &Storage| {
+            let tables = storage.tables();
+            tables.entries.len() + tables.indexes.len()
+        };
+        count(&self.storage) + count(&self.neighbour)
+    }
+
+    async fn stop(&self) {
+        for storage in [&self.storage, &self.neighbour] {
+            assert!(storage.wakeups.is_empty(), "waiters left");
+            assert!(storage.feed.is_empty(), "subscribers left");
+        }
+        assert_eq!(self.clock.sleepers(), 0, "sleepers left");
+    }
+}
