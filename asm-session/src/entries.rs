@@ -90,3 +90,100 @@ fn checked_len(entries: &Entries, limit: usize) -> Result<usize> {
     }
     Ok(len)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::{collection::btree_map, collection::vec, prelude::*};
+
+    use super::*;
+
+    pub(crate) fn any_entries() -> impl Strategy<Value = Entries> {
+        let value = vec(any::<u8>(), 0..200).prop_map(Bytes::from);
+        btree_map("[a-zé\0]{0,12}", value, 0..20)
+    }
+
+    fn some() -> Entries {
+        let entry = |key: &str, value: &'static [u8]| (key.to_owned(), Bytes::from_static(value));
+        Entries::from([entry("", b""), entry("a", b"\0\xff"), entry("b", b"1234")])
+    }
+
+    #[test]
+    fn values_share_the_memory_of_the_record() {
+        let body = encode(&some(), 100).unwrap();
+        let inside = body.as_ptr_range();
+        let read = decode(&body).unwrap();
+        assert_eq!(read, some());
+        let mut values = read.values().filter(|value| !value.is_empty());
+        assert!(values.all(|value| {
+            let value = value.as_ptr_range();
+            inside.start <= value.start && value.end <= inside.end
+        }));
+    }
+
+    #[test]
+    fn a_body_that_is_cut_or_has_a_rest_is_corrupt() {
+        let body = encode(&some(), 100).unwrap();
+        for end in 0..body.len() {
+            let error = decode(&body.slice(..end)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "cut to {end}");
+        }
+        let longer = [&body, &b"\0"[..]].concat().into();
+        assert_eq!(decode(&longer).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn keys_that_come_twice_or_out_of_order_are_corrupt() {
+        for keys in ["aa", "ba"] {
+            let mut body = encode(&Entries::new(), 100).unwrap().to_vec();
+            body[3] = 2;
+            for key in keys.bytes() {
+                body.extend_from_slice(&[0, 1, 0, 0, 0, 0, key]);
+            }
+            assert_eq!(decode(&body.into()).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
+    fn a_lying_number_of_entries_is_corrupt() {
+        for count in [3, 1 << 20, u32::MAX] {
+            let body = [&count.to_be_bytes()[..], &[0; 2 * HEADER]].concat();
+            assert_eq!(decode(&body.into()).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+    }
+
+    #[test]
+    fn what_is_over_a_limit_is_too_large() {
+        let len = encode(&some(), 100).unwrap().len();
+        assert!(encode(&some(), len).is_ok());
+        let many = (0..=MOST).map(|number| (number.to_string(), Bytes::new()));
+        let long = Entries::from([("k".repeat(1 << 16), Bytes::new())]);
+        for (entries, limit) in [
+            (some(), len - 1),
+            (many.collect(), 1 << 30),
+            (long, 1 << 30),
+        ] {
+            let error = encode(&entries, limit).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TooLarge);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_entries_read_back(entries in any_entries()) {
+            let body = encode(&entries, 1 << 20).unwrap();
+            prop_assert_eq!(decode(&body).unwrap(), entries);
+        }
+
+        #[test]
+        fn a_body_has_one_form(entries in any_entries(), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+            let mut body = encode(&entries, 1 << 20).unwrap().to_vec();
+            let at = at.index(body.len());
+            body[at] ^= 1_u8 << bit;
+            let body = body.into();
+            if let Ok(read) = decode(&body) {
+                prop_assert_ne!(&read, &entries);
+                prop_assert_eq!(encode(&read, 1 << 20).unwrap(), body);
+            }
+        }
+    }
+}

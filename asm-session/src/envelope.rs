@@ -522,3 +522,612 @@ fn over(what: &str, len: usize, limit: usize) -> Error {
         format!("{what} has {len} bytes, the limit is {limit}"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::{
+        ClientKind, Json, entries::tests::any_entries, format::Formats, head::tests::any_head,
+        id::SecretHash,
+    };
+
+    const KEY: Key = Key::from_bytes([1; 16]);
+    const OTHER: Key = Key::from_bytes([2; 16]);
+    const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+    /// Runs of equal bytes: each as its length and the byte.
+    #[derive(Debug)]
+    struct Runs {
+        name: &'static str,
+        /// The largest content that it was asked for.
+        asked: AtomicUsize,
+        /// The content becomes so many bytes longer on the way back.
+        grows: usize,
+    }
+
+    impl Runs {
+        fn new(name: &'static str) -> Arc<Self> {
+            Self::growing(name, 0)
+        }
+
+        fn growing(name: &'static str, grows: usize) -> Arc<Self> {
+            Arc::new(Self {
+                name,
+                asked: AtomicUsize::new(0),
+                grows,
+            })
+        }
+    }
+
+    impl Codec for Runs {
+        fn name(&self) -> CodecName {
+            CodecName::new(self.name).unwrap()
+        }
+
+        fn role(&self) -> CodecRole {
+            CodecRole::Compress
+        }
+
+        fn encode(&self, plain: Bytes, _: &CodecContext<'_>) -> Result<Encoded> {
+            let runs = plain
+                .chunk_by(|a, b| a == b)
+                .flat_map(|run| run.chunks(255));
+            Ok(Encoded::Coded(
+                runs.flat_map(|run| [run.len() as u8, run[0]]).collect(),
+            ))
+        }
+
+        fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes> {
+            self.asked.fetch_max(context.limit, Relaxed);
+            let mut plain = Vec::new();
+            for run in coded.chunks(2) {
+                let [len, byte] = *run else {
+                    return Err(corrupt("half a run"));
+                };
+                plain.resize(plain.len() + usize::from(len), byte);
+                if plain.len() > context.limit {
+                    return Err(over("the content", plain.len(), context.limit));
+                }
+            }
+            plain.resize(plain.len() + self.grows, 0);
+            Ok(plain.into())
+        }
+    }
+
+    /// Fails at everything.
+    #[derive(Debug)]
+    struct Broken(CodecRole);
+
+    impl Codec for Broken {
+        fn name(&self) -> CodecName {
+            CodecName::new("broken").unwrap()
+        }
+
+        fn role(&self) -> CodecRole {
+            self.0
+        }
+
+        fn encode(&self, _: Bytes, _: &CodecContext<'_>) -> Result<Encoded> {
+            Err(Error::new(ErrorKind::Other, "out of order"))
+        }
+
+        fn decode(&self, _: Bytes, _: &CodecContext<'_>) -> Result<Bytes> {
+            Err(Error::new(ErrorKind::Other, "out of order"))
+        }
+    }
+
+    /// Turns every bit over, and adds a digest of the content and all that it is bound to.
+    #[derive(Debug)]
+    struct Sealing(&'static str);
+
+    impl Sealing {
+        fn tag(&self, content: &[u8], context: &CodecContext<'_>) -> [u8; 32] {
+            let part = match context.part {
+                Part::Head => "head".to_owned(),
+                Part::Body => "body".to_owned(),
+                Part::Field(name) => format!("field {name}"),
+            };
+            let half = context.client_half.map_or(&[][..], |half| half);
+            let covered = [
+                self.0.as_bytes(),
+                part.as_bytes(),
+                context.key.as_bytes(),
+                context.associated,
+                half,
+                content,
+            ];
+            let mut digest = Sha256::new();
+            for covered in covered {
+                digest.update((covered.len() as u64).to_be_bytes());
+                digest.update(covered);
+            }
+            digest.finalize().into()
+        }
+    }
+
+    impl Codec for Sealing {
+        fn name(&self) -> CodecName {
+            CodecName::new(self.0).unwrap()
+        }
+
+        fn role(&self) -> CodecRole {
+            CodecRole::Seal
+        }
+
+        fn encode(&self, plain: Bytes, context: &CodecContext<'_>) -> Result<Encoded> {
+            let mut sealed: Vec<u8> = plain.iter().map(|byte| !byte).collect();
+            sealed.extend_from_slice(&self.tag(&plain, context));
+            Ok(Encoded::Coded(sealed.into()))
+        }
+
+        fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes> {
+            let tampered = || Error::new(ErrorKind::Tampered, "the tag does not fit");
+            let (content, tag) = coded.split_last_chunk::<32>().ok_or_else(tampered)?;
+            let plain: Bytes = content.iter().map(|byte| !byte).collect();
+            if self.tag(&plain, context) != *tag {
+                return Err(tampered());
+            }
+            Ok(plain)
+        }
+    }
+
+    /// A seal that does not do its duty.
+    #[derive(Debug)]
+    struct Lazy;
+
+    impl Codec for Lazy {
+        fn name(&self) -> CodecName {
+            CodecName::new("lazy").unwrap()
+        }
+
+        fn role(&self) -> CodecRole {
+            CodecRole::Seal
+        }
+
+        fn encode(&self, plain: Bytes, _: &CodecContext<'_>) -> Result<Encoded> {
+            Ok(Encoded::Declined(plain))
+        }
+
+        fn decode(&self, coded: Bytes, _: &CodecContext<'_>) -> Result<Bytes> {
+            Ok(coded)
+        }
+    }
+
+    type Chain = Vec<Arc<dyn Codec>>;
+
+    /// Writes through these, and reads what went through any of them all.
+    fn envelope(chain: Chain) -> Envelope {
+        let all: Chain = vec![
+            Runs::new("runs"),
+            Runs::new("runs2"),
+            Arc::new(Sealing("seal")),
+            Arc::new(Sealing("seal2")),
+        ];
+        let named = |codec: &Arc<dyn Codec>| chain.iter().any(|it| it.name() == codec.name());
+        let others: Chain = all.into_iter().filter(|codec| !named(codec)).collect();
+        let builder = chain
+            .into_iter()
+            .fold(Envelope::builder(), EnvelopeBuilder::codec);
+        others
+            .into_iter()
+            .fold(builder, EnvelopeBuilder::reads)
+            .build()
+            .unwrap()
+    }
+
+    fn plain() -> Envelope {
+        envelope(vec![])
+    }
+
+    fn compressing() -> Envelope {
+        envelope(vec![Runs::new("runs")])
+    }
+
+    fn sealing() -> Envelope {
+        envelope(vec![Runs::new("runs"), Arc::new(Sealing("seal"))])
+    }
+
+    fn head() -> Head {
+        let hash = SecretHash::from_bytes([7; 32]);
+        Head::new(hash, asm_core::Epoch::new(8), ClientKind::Human, NOW)
+    }
+
+    fn body() -> Entries {
+        let formats = Formats::new(Arc::new(Json), []);
+        Entries::from([
+            ("cart".to_owned(), formats.encode(&"x".repeat(100)).unwrap()),
+            ("n".to_owned(), formats.encode(&1).unwrap()),
+        ])
+    }
+
+    fn decode(envelope: &Envelope, key: &Key, record: &Bytes) -> Result<(Head, Entries)> {
+        let place = Place::of(key);
+        let (head, body) = envelope.decode_head(place, record, NOW)?;
+        Ok((head, envelope.decode_body(place, body)?))
+    }
+
+    fn kind(result: Result<(Head, Entries)>) -> ErrorKind {
+        result.unwrap_err().kind()
+    }
+
+    #[test]
+    fn what_one_chain_writes_every_reader_reads() {
+        let chains = || -> Vec<Chain> {
+            vec![
+                vec![],
+                vec![Runs::new("runs")],
+                vec![Runs::new("runs2"), Runs::new("runs")],
+                vec![Arc::new(Sealing("seal"))],
+                vec![Runs::new("runs"), Arc::new(Sealing("seal2"))],
+                vec![
+                    Runs::new("runs"),
+                    Runs::new("runs2"),
+                    Arc::new(Sealing("seal2")),
+                    Arc::new(Sealing("seal")),
+                ],
+            ]
+        };
+        for writer in chains().into_iter().map(envelope) {
+            let record = writer.encode(Place::of(&KEY), &head(), &body()).unwrap();
+            for reader in chains().into_iter().map(envelope) {
+                let read = decode(&reader, &KEY, &record);
+                if reader.seals() && !writer.seals() {
+                    assert_eq!(kind(read), ErrorKind::Tampered);
+                } else {
+                    assert_eq!(read.unwrap(), (head(), body()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn data_that_begins_like_a_record_reads_back() {
+        for envelope in [plain(), compressing(), sealing()] {
+            let place = Place::of(&KEY);
+            let record = envelope.encode(place, &head(), &body()).unwrap();
+            let item = envelope.encode_item(place, "f", record.clone()).unwrap();
+            assert_eq!(envelope.decode_item(place, "f", item, NOW).unwrap(), record);
+            let nested = Entries::from([("record".to_owned(), record)]);
+            let outer = envelope.encode(place, &head(), &nested).unwrap();
+            assert_eq!(decode(&envelope, &KEY, &outer).unwrap().1, nested);
+        }
+    }
+
+    #[test]
+    fn the_head_is_sealed_and_never_compressed() {
+        let same = Head {
+            profiles: vec![crate::Profile::of(&crate::Client {
+                user_agent: Some("x".repeat(200)),
+                ..Default::default()
+            })],
+            ..head()
+        };
+        let found = |envelope: &Envelope| {
+            let record = envelope
+                .encode(Place::of(&KEY), &same, &Entries::new())
+                .unwrap();
+            record.windows(200).any(|window| window == [b'x'; 200])
+        };
+        assert!(found(&compressing()));
+        assert!(!found(&sealing()));
+        // A record whose head says that it was compressed is none that we wrote.
+        let mut record = b"ASM\x01\x01\x04runs".to_vec();
+        record.extend_from_slice(&[0; 8]);
+        record.extend_from_slice(&[0; 9]);
+        assert_eq!(
+            kind(decode(&compressing(), &KEY, &record.into())),
+            ErrorKind::Corrupt
+        );
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_stored_as_it_is() {
+        let envelope = compressing();
+        let item = Bytes::from_static(b"abcdefgh");
+        let stored = envelope
+            .encode_item(Place::of(&KEY), "f", item.clone())
+            .unwrap();
+        assert_eq!(stored.len(), PREFIX.len() + 9 + item.len());
+        assert!(stored.ends_with(&item));
+    }
+
+    #[test]
+    fn a_failing_compressor_is_counted_and_left_out() {
+        let broken = Arc::new(Broken(CodecRole::Compress));
+        let envelope = envelope(vec![broken, Runs::new("runs")]);
+        let record = envelope.encode(Place::of(&KEY), &head(), &body()).unwrap();
+        assert_eq!(envelope.counts().compressor_failed, 1);
+        assert_eq!(
+            decode(&compressing(), &KEY, &record).unwrap(),
+            (head(), body())
+        );
+    }
+
+    #[test]
+    fn a_failing_seal_fails() {
+        let seals: [Arc<dyn Codec>; _] = [Arc::new(Broken(CodecRole::Seal)), Arc::new(Lazy)];
+        for seal in seals {
+            let envelope = envelope(vec![seal]);
+            let place = Place::of(&KEY);
+            assert!(envelope.encode(place, &head(), &body()).is_err());
+            assert!(envelope.encode_item(place, "f", Bytes::new()).is_err());
+        }
+    }
+
+    #[test]
+    fn chains_that_make_no_sense_are_refused() {
+        let seal = || Arc::new(Sealing("seal"));
+        let runs = || Runs::new("runs");
+        let builders = [
+            Envelope::builder().codec(seal()).codec(runs()),
+            Envelope::builder().codec(runs()).codec(runs()),
+            Envelope::builder().codec(runs()).reads(runs()),
+            Envelope::builder().reads(seal()).reads(seal()),
+            Envelope::builder().limits(Limits {
+                plain: 5 << 30,
+                ..Limits::default()
+            }),
+            (b'a'..b'j').fold(Envelope::builder(), |builder, letter| {
+                let name = char::from(letter).to_string();
+                builder.codec(Runs::new(name.leak()))
+            }),
+        ];
+        for builder in builders {
+            assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::Invalid);
+        }
+    }
+
+    #[test]
+    fn a_version_or_codec_that_is_not_known_is_unreadable() {
+        let record = sealing().encode(Place::of(&KEY), &head(), &body()).unwrap();
+        let stranger = Envelope::builder().build().unwrap();
+        let error = stranger
+            .decode_head(Place::of(&KEY), &record, NOW)
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreadable);
+        assert!(error.to_string().contains("the codec seal,"), "{error}");
+
+        let mut newer = record.to_vec();
+        newer[3] += 1;
+        assert_eq!(
+            kind(decode(&sealing(), &KEY, &newer.into())),
+            ErrorKind::Unreadable
+        );
+    }
+
+    #[test]
+    fn a_record_of_another_session_or_in_other_places_is_tampered() {
+        let envelope = sealing();
+        let place = Place::of(&KEY);
+        let record = envelope.encode(place, &head(), &body()).unwrap();
+        assert_eq!(
+            kind(decode(&envelope, &OTHER, &record)),
+            ErrorKind::Tampered
+        );
+
+        let item = envelope
+            .encode_item(place, "f", Bytes::from_static(b"1"))
+            .unwrap();
+        for (key, field) in [(&OTHER, "f"), (&KEY, "g")] {
+            let error = envelope.decode_item(Place::of(key), field, item.clone(), NOW);
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::Tampered);
+        }
+        // The item in the place of the head.
+        let moved = [&item, &item[PREFIX.len()..]].concat();
+        assert_eq!(
+            kind(decode(&envelope, &KEY, &moved.into())),
+            ErrorKind::Tampered
+        );
+
+        let half = Place {
+            client_half: Some(&[9; 32]),
+            ..place
+        };
+        let bound = envelope.encode(half, &head(), &body()).unwrap();
+        assert_eq!(kind(decode(&envelope, &KEY, &bound)), ErrorKind::Tampered);
+    }
+
+    #[test]
+    fn what_is_not_sealed_is_read_until_the_migration_ends_and_counted() {
+        let place = Place::of(&KEY);
+        let record = plain().encode(place, &head(), &body()).unwrap();
+        let end = NOW + std::time::Duration::from_secs(60);
+        let builder = Envelope::builder().codec(Arc::new(Sealing("seal")));
+        let migrating = builder.unsealed_until(end).build().unwrap();
+        assert_eq!(decode(&migrating, &KEY, &record).unwrap(), (head(), body()));
+        assert_eq!(migrating.counts().read_unsealed, 2);
+        let error = migrating.decode_head(place, &record, end).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tampered);
+        assert_eq!(migrating.counts().read_unsealed, 2);
+        // What it writes is sealed.
+        let record = migrating.encode(place, &head(), &body()).unwrap();
+        assert!(decode(&sealing(), &KEY, &record).is_ok());
+    }
+
+    #[test]
+    fn a_record_that_is_cut_or_has_a_rest_is_refused() {
+        for envelope in [plain(), compressing(), sealing()] {
+            let record = envelope.encode(Place::of(&KEY), &head(), &body()).unwrap();
+            for end in 0..record.len() {
+                let cut = decode(&envelope, &KEY, &record.slice(..end));
+                assert_eq!(kind(cut), ErrorKind::Corrupt, "cut to {end}");
+            }
+            let longer = [&record, &b"\0"[..]].concat();
+            assert_eq!(
+                kind(decode(&envelope, &KEY, &longer.into())),
+                ErrorKind::Corrupt
+            );
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_of_a_sealed_record_is_accepted() {
+        let envelope = sealing();
+        let record = envelope.encode(Place::of(&KEY), &head(), &body()).unwrap();
+        for bit in 0..8 * record.len() {
+            let kind = kind(decode(&envelope, &KEY, &flipped(&record, bit)));
+            assert!(is_typed(kind), "bit {bit}: {kind}");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_an_unsealed_record_is_read_as_something_else_or_refused() {
+        for envelope in [plain(), compressing()] {
+            let record = envelope.encode(Place::of(&KEY), &head(), &body()).unwrap();
+            for bit in 0..8 * record.len() {
+                match decode(&envelope, &KEY, &flipped(&record, bit)) {
+                    Ok(read) => assert_ne!(read, (head(), body()), "bit {bit}"),
+                    Err(error) => assert!(is_typed(error.kind()), "bit {bit}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lying_length_is_refused_before_anything_is_decoded() {
+        let runs = Runs::new("runs");
+        let envelope = envelope(vec![Arc::clone(&runs) as _]);
+        let item = Bytes::from(vec![b'x'; 1000]);
+        let place = Place::of(&KEY);
+        let stored = envelope.encode_item(place, "f", item.clone()).unwrap();
+        let at = PREFIX.len() + 1 + 1 + "runs".len();
+        assert_eq!(stored[at..at + 4], 1000_u32.to_be_bytes());
+        let claims = |len: u32| {
+            let mut stored = stored.to_vec();
+            stored[at..at + 4].copy_from_slice(&len.to_be_bytes());
+            envelope.decode_item(place, "f", stored.into(), NOW)
+        };
+        let limit = Limits::default().plain;
+        for beyond in [limit as u32 + 1, u32::MAX] {
+            assert_eq!(claims(beyond).unwrap_err().kind(), ErrorKind::TooLarge);
+        }
+        assert_eq!(runs.asked.load(Relaxed), 0);
+        assert_eq!(claims(999).unwrap_err().kind(), ErrorKind::TooLarge);
+        assert_eq!(claims(1001).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(claims(1000).unwrap(), item);
+        assert_eq!(runs.asked.load(Relaxed), 1001);
+    }
+
+    #[test]
+    fn the_real_length_is_checked_too() {
+        let item = Bytes::from(vec![b'x'; 1000]);
+        let place = Place::of(&KEY);
+        let stored = compressing().encode_item(place, "f", item).unwrap();
+        let growing = envelope(vec![Runs::growing("runs", 1)]);
+        let error = growing.decode_item(place, "f", stored, NOW).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn what_is_over_a_limit_is_neither_written_nor_read() {
+        let place = Place::of(&KEY);
+        let limited = |plain, stored| {
+            let limits = Limits { plain, stored };
+            let builder = Envelope::builder().codec(Runs::new("runs"));
+            builder.limits(limits).build().unwrap()
+        };
+        let roomy = limited(1000, 1000);
+        let record = roomy.encode(place, &head(), &body()).unwrap();
+        let len = entries::encode(&body(), 1000).unwrap().len();
+        for small in [limited(len - 1, 1000), limited(1000, record.len() - 1)] {
+            let error = small.encode(place, &head(), &body()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TooLarge);
+            assert_eq!(kind(decode(&small, &KEY, &record)), ErrorKind::TooLarge);
+        }
+        let just = limited(len, record.len());
+        assert_eq!(just.encode(place, &head(), &body()).unwrap(), record);
+        assert_eq!(decode(&just, &KEY, &record).unwrap(), (head(), body()));
+    }
+
+    #[test]
+    fn items_that_were_appended_are_read_as_one() {
+        for envelope in [plain(), compressing(), sealing()] {
+            let place = Place::of(&KEY);
+            let parts = ["", "aaaaaaaaaaaa", "b", "", "cc"];
+            let stored = parts.map(|part| {
+                envelope
+                    .encode_item(place, "log", Bytes::from_static(part.as_bytes()))
+                    .unwrap()
+            });
+            let stored = Bytes::from(stored.concat());
+            let read = envelope
+                .decode_item(place, "log", stored.clone(), NOW)
+                .unwrap();
+            assert_eq!(read, parts.concat());
+            let cut = stored.slice(..stored.len() - 1);
+            assert!(envelope.decode_item(place, "log", cut, NOW).is_err());
+        }
+    }
+
+    #[test]
+    fn appended_items_together_stay_within_the_limit() {
+        let limits = Limits {
+            plain: 10,
+            ..Limits::default()
+        };
+        let envelope = Envelope::builder().limits(limits).build().unwrap();
+        let place = Place::of(&KEY);
+        let item = |len| envelope.encode_item(place, "log", vec![1; len].into());
+        let both = |a, b| Bytes::from([item(a).unwrap(), item(b).unwrap()].concat());
+        assert!(envelope.decode_item(place, "log", both(4, 6), NOW).is_ok());
+        for beyond in [
+            item(11).unwrap_err(),
+            envelope
+                .decode_item(place, "log", both(5, 6), NOW)
+                .unwrap_err(),
+        ] {
+            assert_eq!(beyond.kind(), ErrorKind::TooLarge);
+        }
+    }
+
+    #[test]
+    fn content_is_not_shown() {
+        let record = plain().encode(Place::of(&KEY), &head(), &body()).unwrap();
+        let (_, body) = plain().decode_head(Place::of(&KEY), &record, NOW).unwrap();
+        assert_eq!(
+            format!("{body:?}"),
+            format!("{} bytes", body.0.stored.len())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_session_reads_back(head in any_head(), body in any_entries()) {
+            for envelope in [plain(), compressing(), sealing()] {
+                let record = envelope.encode(Place::of(&KEY), &head, &body).unwrap();
+                let read = decode(&envelope, &KEY, &record).unwrap();
+                prop_assert_eq!(read, (head.clone(), body.clone()));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let len = bytes.len().min(4);
+            bytes[..len].copy_from_slice(&PREFIX[..len]);
+            let bytes = Bytes::from(bytes);
+            for envelope in [plain(), compressing(), sealing()] {
+                let kind = kind(decode(&envelope, &KEY, &bytes));
+                prop_assert!(is_typed(kind), "{}", kind);
+                if let Err(error) = envelope.decode_item(Place::of(&KEY), "f", bytes.clone(), NOW) {
+                    prop_assert!(is_typed(error.kind()), "{}", error);
+                }
+            }
+        }
+    }
+
+    fn flipped(record: &Bytes, bit: usize) -> Bytes {
+        let mut record = record.to_vec();
+        record[bit / 8] ^= 1 << (bit % 8);
+        record.into()
+    }
+
+    fn is_typed(kind: ErrorKind) -> bool {
+        use ErrorKind::{Corrupt, Tampered, TooLarge, Unreadable};
+        matches!(kind, Corrupt | Unreadable | Tampered | TooLarge)
+    }
+}

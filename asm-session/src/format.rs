@@ -301,3 +301,165 @@ impl<'de> Visitor<'de> for Anything {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize, PartialEq)]
+    struct Cart {
+        items: BTreeMap<String, Vec<(u32, i64)>>,
+        note: Option<String>,
+        paid: bool,
+    }
+
+    fn cart() -> Cart {
+        Cart {
+            items: BTreeMap::from([("é\0".into(), vec![(1, -2), (u32::MAX, i64::MIN)])]),
+            note: Some("4111-1111".into()),
+            paid: false,
+        }
+    }
+
+    fn all() -> Vec<Formats> {
+        let formats: [Arc<dyn Format>; _] = [
+            Arc::new(Json),
+            #[cfg(feature = "msgpack")]
+            Arc::new(MessagePack),
+            Arc::new(Shout),
+        ];
+        formats
+            .map(|format| Formats::new(format, [Arc::new(Shout) as _]))
+            .into()
+    }
+
+    /// A format of an application: JSON with a mark.
+    #[derive(Debug)]
+    struct Shout;
+
+    impl Format for Shout {
+        fn tag(&self) -> u8 {
+            b'!'
+        }
+
+        fn encode(
+            &self,
+            value: &dyn erased_serde::Serialize,
+            out: &mut Vec<u8>,
+        ) -> erased_serde::Result<()> {
+            out.push(b'!');
+            Json.encode(value, out)
+        }
+
+        fn decode<'de>(
+            &self,
+            bytes: &'de [u8],
+            visit: &mut Visit<'_, 'de>,
+        ) -> erased_serde::Result<()> {
+            let json = bytes
+                .strip_prefix(b"!")
+                .ok_or_else(|| decoding("no mark"))?;
+            Json.decode(json, visit)
+        }
+    }
+
+    #[test]
+    fn what_one_format_writes_every_reader_of_it_reads() {
+        for writer in all() {
+            let bytes = writer.encode(&cart()).unwrap();
+            for reader in all() {
+                assert_eq!(reader.decode::<Cart>(&bytes).unwrap(), cart());
+            }
+        }
+    }
+
+    #[test]
+    fn values_without_a_size_are_values() {
+        let formats = Formats::default();
+        assert_eq!(&formats.encode("text").unwrap()[..], b"j\"text\"");
+        assert_eq!(&formats.encode(&[1, 2][..]).unwrap()[..], b"j[1,2]");
+    }
+
+    #[test]
+    fn a_value_of_another_type_or_cut_or_with_a_rest_is_refused_and_not_shown() {
+        for formats in all() {
+            let bytes = formats.encode(&cart()).unwrap();
+            let longer = [&bytes, &b"0"[..]].concat();
+            let error = formats.decode::<Vec<String>>(&bytes).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("4111"), "{shown}");
+            assert!(shown.contains("Vec<"), "{shown}");
+            assert!(formats.decode::<Cart>(&longer).is_err());
+            for end in 0..bytes.len() {
+                assert!(
+                    formats.decode::<Cart>(&bytes[..end]).is_err(),
+                    "cut to {end}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_format_that_is_not_known_is_refused() {
+        let error = Formats::default().decode::<u8>(b"?1").unwrap_err();
+        assert_eq!(error.to_string(), "its format is not known here");
+        assert!(Formats::default().decode::<u8>(b"").is_err());
+    }
+
+    #[test]
+    fn what_has_no_form_is_refused() {
+        let by_list = BTreeMap::from([(vec![1, 2], 3)]);
+        let error = Formats::default().encode(&by_list).unwrap_err();
+        assert!(
+            error.to_string().starts_with("Json has no form for this "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_refused_when_it_is_written() {
+        for formats in all() {
+            let deepest = nested(DEEPEST);
+            let bytes = formats.encode(&deepest).unwrap();
+            assert_eq!(formats.decode::<Value>(&bytes).unwrap(), deepest);
+            assert!(formats.encode(&nested(DEEPEST + 1)).is_err());
+            // Wide is not deep.
+            let wide = json!({ "brackets": "[".repeat(1000), "lists": vec![json!([]); 1000] });
+            let bytes = formats.encode(&wide).unwrap();
+            assert_eq!(formats.decode::<Value>(&bytes).unwrap(), wide);
+        }
+    }
+
+    #[test]
+    fn hostile_depth_ends_in_an_error() {
+        let deep = |opening: u8| [&[opening][..], &vec![opening; 1_000_000]].concat();
+        for (tag, opening) in [(b'j', b'['), (b'm', 0x91), (b'm', 0x81)] {
+            let mut bytes = deep(opening);
+            bytes[0] = tag;
+            for formats in all() {
+                assert!(formats.decode::<Value>(&bytes).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn lying_lengths_end_in_an_error() {
+        // Of a list, a map, a text, bytes: four billion.
+        for marker in [0xdd, 0xdf, 0xdb, 0xc6] {
+            let bytes = [b'm', marker, 0xff, 0xff, 0xff, 0xff, 0x00];
+            for formats in all() {
+                assert!(formats.decode::<Value>(&bytes).is_err());
+                assert!(formats.decode::<Vec<u64>>(&bytes).is_err());
+                assert!(formats.decode::<String>(&bytes).is_err());
+            }
+        }
+    }
+
+    fn nested(depth: usize) -> Value {
+        (1..depth).fold(json!([]), |inner, _| json!([inner]))
+    }
+}

@@ -313,3 +313,211 @@ fn list<T>(
     }
     (0..count).map(|_| item(from)).collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+    use crate::Client;
+
+    /// Any head that can be stored.
+    pub(crate) fn any_head() -> impl Strategy<Value = Head> {
+        let identity = (
+            any_hash(),
+            option::of((any_hash(), any_duration())),
+            vec(any_former(), 0..=8),
+        );
+        let times = (any_time(), option::of(any_time()), any_time(), any::<u64>());
+        let rest = (
+            any::<bool>(),
+            option::of(any_duration()),
+            option::of((any::<[u8; 32]>(), any::<u64>())),
+            vec(any_profile(), 0..=Profile::KEPT),
+            prop_oneof![
+                Just(ClientKind::Unknown),
+                Just(ClientKind::Human),
+                Just(ClientKind::Bot)
+            ],
+        );
+        (identity, times, rest).prop_map(|(identity, times, rest)| {
+            let (current, pending, former) = identity;
+            let (created, authenticated, rotated, epoch) = times;
+            let (returned, lifetime, membership, profiles, kind) = rest;
+            let mut head = Head {
+                created,
+                authenticated,
+                rotated,
+                epoch: Epoch::new(epoch),
+                current,
+                pending: pending.map(|(hash, grace)| Pending { hash, grace }),
+                former,
+                returned,
+                lifetime,
+                membership: membership.map(|(subject, generation)| Membership {
+                    subject: Subject::from_bytes(subject),
+                    generation,
+                }),
+                profiles,
+                kind,
+            };
+            head.fit(created);
+            head
+        })
+    }
+
+    fn any_hash() -> impl Strategy<Value = SecretHash> {
+        any::<[u8; 32]>().prop_map(SecretHash::from_bytes)
+    }
+
+    fn any_time() -> impl Strategy<Value = Timestamp> {
+        any::<u64>().prop_map(Timestamp::from_micros)
+    }
+
+    fn any_duration() -> impl Strategy<Value = Duration> {
+        any::<u64>().prop_map(Duration::from_micros)
+    }
+
+    fn any_former() -> impl Strategy<Value = Former> {
+        let replaced = (any_time(), any_time());
+        let fate = prop_oneof![
+            replaced.prop_map(|(since, until)| Fate::Replaced { since, until }),
+            any_duration().prop_map(|grace| Fate::HandedOut { grace }),
+        ];
+        (any_hash(), fate).prop_map(|(hash, fate)| Former { hash, fate })
+    }
+
+    fn any_profile() -> impl Strategy<Value = Profile> {
+        let text = || option::of("[ -~é]{0,400}");
+        (any::<Option<std::net::IpAddr>>(), text(), text()).prop_map(|(ip, user_agent, extra)| {
+            Profile::of(&Client {
+                ip,
+                user_agent,
+                extra,
+                ..Client::default()
+            })
+        })
+    }
+
+    fn full_head() -> Head {
+        let hash = |byte| SecretHash::from_bytes([byte; 32]);
+        let now = Timestamp::from_micros(1);
+        let mut head = Head::new(hash(1), Epoch::new(2), ClientKind::Human, now);
+        let grace = Duration::from_secs(3);
+        head.pending = Some(Pending {
+            hash: hash(4),
+            grace,
+        });
+        head.former = vec![
+            Former {
+                hash: hash(5),
+                fate: Fate::HandedOut { grace },
+            },
+            Former {
+                hash: hash(6),
+                fate: Fate::Replaced {
+                    since: now,
+                    until: now + grace,
+                },
+            },
+        ];
+        head.authenticated = Some(now);
+        head.lifetime = Some(grace);
+        head.membership = Some(Membership {
+            subject: Subject::from_bytes([7; 32]),
+            generation: 8,
+        });
+        head.profiles = vec![Profile::of(&Client {
+            ip: Some([192, 0, 2, 1].into()),
+            user_agent: Some("agent".into()),
+            extra: Some("extra".into()),
+            ..Client::default()
+        })];
+        head
+    }
+
+    #[test]
+    fn a_driver_is_shown_the_epoch_and_the_proofs() {
+        let head = full_head();
+        let stamp = head.stamp();
+        assert_eq!(stamp.epoch, Epoch::new(2));
+        assert_eq!(stamp.proofs.current, head.current.proof());
+        assert!(
+            stamp
+                .proofs
+                .accept(&SecretHash::from_bytes([4; 32]).proof())
+        );
+        assert!(
+            !stamp
+                .proofs
+                .accept(&SecretHash::from_bytes([5; 32]).proof())
+        );
+    }
+
+    #[test]
+    fn a_head_that_is_cut_anywhere_is_corrupt() {
+        let bytes = full_head().encode();
+        assert_eq!(Head::decode(&bytes).unwrap(), full_head());
+        for end in 0..bytes.len() {
+            let error = Head::decode(&bytes[..end]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "cut to {end}");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(
+            Head::decode(&longer).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+        let longest = vec![1; Head::MAX + 1];
+        assert_eq!(
+            Head::decode(&longest).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+    }
+
+    #[test]
+    fn a_head_has_one_stored_form() {
+        let bytes = full_head().encode();
+        let mut read = 0;
+        for bit in 0..8 * bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(head) = Head::decode(&bytes) {
+                assert_eq!(head.encode(), bytes, "bit {bit}");
+                assert_ne!(head, full_head(), "bit {bit}");
+                read += 1;
+            }
+        }
+        // Most bits are of hashes and times, which can be anything.
+        assert!(read > 0);
+    }
+
+    #[test]
+    fn a_newer_head_is_unreadable() {
+        let mut bytes = full_head().encode();
+        bytes[0] += 1;
+        assert_eq!(
+            Head::decode(&bytes).unwrap_err().kind(),
+            ErrorKind::Unreadable
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_head_is_stored_within_its_limit_and_reads_back(head in any_head()) {
+            let bytes = head.encode();
+            prop_assert!(bytes.len() <= Head::MAX);
+            prop_assert_eq!(bytes.len(), head.encoded_len());
+            prop_assert_eq!(Head::decode(&bytes).unwrap(), head);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in vec(any::<u8>(), 0..600)) {
+            if let Some(version) = bytes.first_mut() {
+                *version = VERSION;
+            }
+            if let Ok(head) = Head::decode(&bytes) {
+                prop_assert_eq!(head.encode(), bytes);
+            }
+        }
+    }
+}

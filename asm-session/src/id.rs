@@ -215,3 +215,148 @@ impl dyn IdSource {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TEXT: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJw";
+
+    /// Fills with its purpose, and fails after so many draws.
+    #[derive(Debug)]
+    struct Few(AtomicU8);
+
+    impl IdSource for Few {
+        fn fill(&self, draw: Draw, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+            let left = self.0.load(Ordering::Relaxed);
+            let left = left.checked_sub(1).ok_or(getrandom::Error::UNEXPECTED)?;
+            self.0.store(left, Ordering::Relaxed);
+            bytes.fill(draw as u8 + 1);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_id_reads_back() {
+        let source: &dyn IdSource = &OsRandom;
+        for _ in 0..1000 {
+            let (handle, secret) = (source.handle().unwrap(), source.secret().unwrap());
+            let id = SessionId::new(handle, secret);
+            let text = id.expose();
+            assert_eq!(text.len(), SessionId::LEN);
+            let read = SessionId::parse(&text).unwrap();
+            assert_eq!(read.handle(), handle);
+            assert_eq!(read.secret().hash(), id.secret().hash());
+        }
+    }
+
+    #[test]
+    fn what_is_stored_of_a_secret_is_its_sha_256() {
+        let hash = SessionId::parse(TEXT).unwrap().secret().hash();
+        let expected = "580360100575b30307c941865e789503b964d6ed91e534e6957f3db1938437f4";
+        assert_eq!(hex(hash.as_bytes()), expected);
+        assert_eq!(
+            hash.proof(),
+            Proof::from_bytes(hash.as_bytes()[..16].try_into().unwrap())
+        );
+    }
+
+    #[test]
+    fn no_stored_form_of_an_id_is_an_id() {
+        let id = SessionId::parse(TEXT).unwrap();
+        let (handle, hash) = (id.handle(), id.secret().hash());
+        let bytes = hash.as_bytes();
+        let both = [handle.as_bytes().as_slice(), bytes].concat();
+        for stored in [
+            handle.to_string(),
+            hex(bytes),
+            format!("{handle}{}", hex(bytes)),
+            Base64UrlUnpadded::encode_string(bytes),
+            Base64UrlUnpadded::encode_string(&both),
+        ] {
+            assert_eq!(
+                SessionId::parse(&stored).unwrap_err(),
+                InvalidReason::Malformed
+            );
+        }
+        // The most that fits into the length of an id opens nothing.
+        let forged = SessionId::parse(&Base64UrlUnpadded::encode_string(&both[..40])).unwrap();
+        assert_ne!(forged.secret().hash(), hash);
+    }
+
+    #[test]
+    fn one_letter_more_or_less_or_of_another_alphabet_is_malformed() {
+        for at in 0..TEXT.len() {
+            for wrong in ["+", "/", "=", " ", ".", "\0", "\n", "é", "", "AA"] {
+                let text = [&TEXT[..at], wrong, &TEXT[at + 1..]].concat();
+                assert_eq!(
+                    SessionId::parse(&text).unwrap_err(),
+                    InvalidReason::Malformed
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_spare_bits_of_the_last_letter_are_zero() {
+        let last = ('A'..='Z')
+            .chain('a'..='z')
+            .chain('0'..='9')
+            .chain(['-', '_']);
+        let texts = last.map(|letter| format!("{}{letter}", &TEXT[..TEXT.len() - 1]));
+        let valid = texts.filter(|text| SessionId::parse(text).is_ok()).count();
+        // Two bits are left for it.
+        assert_eq!(valid, 4);
+    }
+
+    #[test]
+    fn a_failing_source_gives_no_id() {
+        let source: &dyn IdSource = &Few(AtomicU8::new(0));
+        assert!(source.handle().is_err());
+        assert!(source.secret().is_err());
+        assert!(source.op().is_err());
+        assert!(source.token().is_err());
+        assert!(source.epoch().is_err());
+    }
+
+    #[test]
+    fn a_source_is_told_what_it_draws_for() {
+        let source: &dyn IdSource = &Few(AtomicU8::new(5));
+        assert_eq!(source.handle().unwrap(), Key::from_bytes([1; 16]));
+        assert_eq!(source.secret().unwrap().0, [2; 24]);
+        assert_eq!(source.op().unwrap(), OpId::from_bytes([3; 8]));
+        assert_eq!(source.token().unwrap(), LockToken::from_bytes([4; 16]));
+        assert_eq!(source.epoch().unwrap(), Epoch::new(0x0505_0505_0505_0505));
+    }
+
+    #[test]
+    fn secrets_are_wiped_and_never_shown() {
+        fn is_wiped<T: ZeroizeOnDrop>(_: &T) {}
+        let id = SessionId::parse(TEXT).unwrap();
+        is_wiped(id.secret());
+        let shown = format!("{id:?} {:?} {:?}", id.secret(), id.secret().hash());
+        assert_eq!(shown, "SessionId(..) Secret(..) SecretHash(..)");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn only_the_very_text_of_an_id_is_read(
+            text in prop_oneof![".*", "[A-Za-z0-9_-]{54}", "[A-Za-z0-9_=-]{50,58}"],
+        ) {
+            match SessionId::parse(&text) {
+                Ok(id) => prop_assert_eq!(&*id.expose(), &text),
+                Err(reason) => prop_assert_eq!(reason, InvalidReason::Malformed),
+            }
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

@@ -270,3 +270,221 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 fn invalid(why: &'static str) -> Error {
     Error::new(ErrorKind::Invalid, why)
 }
+
+#[cfg(test)]
+mod tests {
+    use asm_core::Epoch;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{id::SecretHash, rotation::HeadChange};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn head(kind: ClientKind) -> Head {
+        let hash = SecretHash::from_bytes([0; 32]);
+        Head::new(hash, Epoch::new(0), kind, at(Duration::ZERO))
+    }
+
+    fn returned(kind: ClientKind) -> Head {
+        Head {
+            returned: true,
+            ..head(kind)
+        }
+    }
+
+    fn at(since: Duration) -> Timestamp {
+        Timestamp::from_micros(0) + since
+    }
+
+    #[test]
+    fn the_class_of_a_client_says_how_long_its_session_lives() {
+        let usual = Lifetimes::default();
+        let as_human = Lifetimes::builder().bots(Bots::AsHuman).build().unwrap();
+        let cases = [
+            (&usual, head(ClientKind::Unknown), 10 * MINUTE),
+            (&usual, head(ClientKind::Human), 10 * MINUTE),
+            (&usual, returned(ClientKind::Human), 24 * HOUR),
+            (&usual, head(ClientKind::Bot), MINUTE),
+            (&usual, returned(ClientKind::Bot), 2 * HOUR),
+            (&as_human, head(ClientKind::Bot), 10 * MINUTE),
+            (&as_human, returned(ClientKind::Bot), 24 * HOUR),
+        ];
+        for (lifetimes, head, expected) in cases {
+            assert_eq!(lifetimes.ttl(&head, 0, head.created), expected, "{head:?}");
+            assert!(lifetimes.stores(head.kind));
+        }
+        let no_store = Lifetimes::builder().bots(Bots::NoStore).build().unwrap();
+        assert!(!no_store.stores(ClientKind::Bot));
+        assert!(no_store.stores(ClientKind::Unknown));
+    }
+
+    #[test]
+    fn the_first_lifetime_is_never_longer_than_the_idle_time() {
+        let short = Lifetimes::builder().idle(2 * MINUTE).build().unwrap();
+        let head = head(ClientKind::Human);
+        assert_eq!(short.ttl(&head, 0, head.created), 2 * MINUTE);
+    }
+
+    #[test]
+    fn a_lifetime_can_grow_by_saves_instead() {
+        let ladder = Lifetimes::builder()
+            .growth(Growth::BySaves)
+            .build()
+            .unwrap();
+        let ttl = |head: &Head, saves| ladder.ttl(head, saves, head.created);
+        let (human, bot) = (head(ClientKind::Human), returned(ClientKind::Bot));
+        assert_eq!(
+            [0, 1, 2].map(|saves| ttl(&human, saves)),
+            [10 * MINUTE, 20 * MINUTE, 24 * HOUR]
+        );
+        assert_eq!(
+            [0, 1, 2].map(|saves| ttl(&bot, saves)),
+            [MINUTE, 2 * MINUTE, 2 * HOUR]
+        );
+    }
+
+    #[test]
+    fn the_shortest_and_the_longest_apply_last_and_to_a_stored_lifetime_too() {
+        let lifetimes = Lifetimes::default();
+        let stored = |lifetime| Head {
+            lifetime: Some(lifetime),
+            ..head(ClientKind::Bot)
+        };
+        let cases = [
+            (SECOND, MINUTE),
+            (7 * DAY, 7 * DAY),
+            (365 * DAY, 30 * DAY),
+            (Duration::MAX, 30 * DAY),
+        ];
+        for (wish, expected) in cases {
+            let head = stored(wish);
+            assert_eq!(lifetimes.ttl(&head, 5, head.created), expected);
+        }
+    }
+
+    #[test]
+    fn the_absolute_deadline_wins_over_everything_but_an_authentication() {
+        let lifetimes = Lifetimes::builder().absolute(DAY).build().unwrap();
+        let mut head = Head {
+            lifetime: Some(20 * DAY),
+            ..returned(ClientKind::Human)
+        };
+        assert_eq!(lifetimes.ttl(&head, 9, at(Duration::ZERO)), DAY);
+        assert_eq!(lifetimes.ttl(&head, 9, at(23 * HOUR)), HOUR);
+        assert_eq!(lifetimes.ttl(&head, 9, at(DAY - SECOND)), SECOND);
+        assert_eq!(lifetimes.ttl(&head, 9, at(DAY)), Duration::ZERO);
+        assert_eq!(lifetimes.ttl(&head, 9, at(2 * DAY)), Duration::ZERO);
+        assert_eq!(lifetimes.deadline(&head), Some(at(DAY)));
+
+        let secret = SecretHash::from_bytes([1; 32]);
+        let renewal = head.renewal(head.current, secret, HOUR);
+        let _ = head.apply(&renewal, at(12 * HOUR));
+        let _ = head.apply(&HeadChange::Confirm(secret), at(13 * HOUR));
+        assert_eq!(lifetimes.deadline(&head), Some(at(DAY)));
+
+        let login = head.authentication(SecretHash::from_bytes([2; 32]), Epoch::new(1));
+        let _ = head.apply(&login, at(20 * HOUR));
+        assert_eq!(lifetimes.deadline(&head), Some(at(44 * HOUR)));
+    }
+
+    #[test]
+    fn without_an_absolute_deadline_use_alone_keeps_a_session() {
+        let lifetimes = Lifetimes::builder().absolute(None).build().unwrap();
+        let head = returned(ClientKind::Human);
+        assert_eq!(lifetimes.deadline(&head), None);
+        assert_eq!(lifetimes.ttl(&head, 0, at(1000 * DAY)), 24 * HOUR);
+    }
+
+    #[test]
+    fn a_touch_is_due_when_more_than_a_tenth_is_used_up() {
+        let lifetimes = Lifetimes::default();
+        let head = returned(ClientKind::Human);
+        let day = 24 * HOUR;
+        let touch = |left, now| lifetimes.touch(&head, 1, left, now);
+        assert_eq!(touch(Some(day), at(DAY)), None);
+        assert_eq!(touch(Some(day * 9 / 10), at(DAY)), None);
+        assert_eq!(touch(Some(day * 9 / 10 - SECOND), at(DAY)), Some(day));
+        // A session that lost its lifetime, and one whose client has come back for the first time.
+        assert_eq!(touch(None, at(DAY)), Some(day));
+        assert_eq!(touch(Some(10 * MINUTE), at(DAY)), Some(day));
+        // Nothing is to be had beyond the absolute deadline.
+        assert_eq!(touch(Some(HOUR), at(30 * DAY - HOUR)), None);
+    }
+
+    #[test]
+    fn zero_is_not_a_lifetime_and_not_the_same_as_none() {
+        let builder = Lifetimes::builder;
+        let zeros = [
+            builder().idle(Duration::ZERO),
+            builder().absolute(Duration::ZERO),
+            builder().first(Duration::ZERO),
+            builder().bot_idle(Duration::ZERO),
+            builder().bot_first(Duration::ZERO),
+            builder().min(Duration::ZERO),
+            builder().max(Duration::ZERO),
+            builder().min(2 * HOUR).max(HOUR),
+        ];
+        for wrong in zeros {
+            assert_eq!(wrong.build().unwrap_err().kind(), ErrorKind::Invalid);
+        }
+        let none = builder()
+            .absolute(None)
+            .first(None)
+            .bot_first(None)
+            .build()
+            .unwrap();
+        let (human, bot) = (head(ClientKind::Human), head(ClientKind::Bot));
+        assert_eq!(none.ttl(&human, 0, human.created), 24 * HOUR);
+        assert_eq!(none.ttl(&bot, 0, bot.created), 2 * HOUR);
+    }
+
+    #[test]
+    fn the_presets_keep_their_levels_whatever_a_session_stores() {
+        let levels = [
+            (Lifetimes::aal2(), HOUR, 24 * HOUR),
+            (Lifetimes::aal3(), 15 * MINUTE, 12 * HOUR),
+        ];
+        for (lifetimes, idle, absolute) in levels {
+            let kinds = [ClientKind::Human, ClientKind::Bot];
+            for head in kinds
+                .into_iter()
+                .flat_map(|kind| [head(kind), returned(kind)])
+            {
+                let forever = Head {
+                    lifetime: Some(365 * DAY),
+                    ..head.clone()
+                };
+                assert!(lifetimes.ttl(&head, 0, head.created) <= idle);
+                assert_eq!(lifetimes.ttl(&forever, 0, head.created), idle);
+                assert_eq!(lifetimes.deadline(&forever), Some(at(absolute)));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn after_a_use_the_idle_deadline_is_at_most_a_tenth_early(
+            pauses in vec(0..26 * 60_u32, 1..100),
+        ) {
+            let lifetimes = Lifetimes::builder().absolute(None).build().unwrap();
+            let head = returned(ClientKind::Human);
+            let idle = lifetimes.idle();
+            let mut now = at(DAY);
+            let mut deadline = now + idle;
+            for pause in pauses {
+                now = now + pause * MINUTE;
+                if deadline <= now {
+                    prop_assert!(pause * MINUTE > idle * 9 / 10, "expired within the idle time");
+                    break;
+                }
+                if let Some(ttl) = lifetimes.touch(&head, 1, Some(deadline.since(now)), now) {
+                    prop_assert!(now + ttl > deadline, "a touch that gives nothing");
+                    deadline = now + ttl;
+                }
+                prop_assert!(deadline.since(now) >= idle * 9 / 10);
+                prop_assert!(deadline.since(now) <= idle);
+            }
+        }
+    }
+}

@@ -226,3 +226,76 @@ fn shortened(text: &str) -> Box<str> {
     }
     format!("{}{digest}", &text[..end]).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(ip: &str, user_agent: &str) -> Profile {
+        Profile::of(&Client {
+            ip: ip.parse().ok(),
+            user_agent: Some(user_agent.to_owned()),
+            ..Client::default()
+        })
+    }
+
+    #[test]
+    fn each_policy_accepts_what_it_says() {
+        let network = |v4, v6| ProfilePolicy::SameNetwork(Networks::new(v4, v6).unwrap());
+        let seen = [profile("192.0.2.7", "a"), profile("2001:db8:1:2::1", "b")];
+        let cases = [
+            (ProfilePolicy::Lenient, "203.0.113.1", "z", true),
+            (ProfilePolicy::SameUserAgent, "203.0.113.1", "b", true),
+            (ProfilePolicy::SameUserAgent, "192.0.2.7", "z", false),
+            (ProfilePolicy::NEARBY, "192.0.2.255", "z", true),
+            (ProfilePolicy::NEARBY, "192.0.3.7", "a", false),
+            (ProfilePolicy::NEARBY, "::ffff:192.0.2.9", "z", true),
+            (ProfilePolicy::NEARBY, "2001:db8:1:ffff::", "z", true),
+            (ProfilePolicy::NEARBY, "2001:db8:2::", "b", false),
+            (ProfilePolicy::NEARBY, "nowhere", "a", false),
+            (network(16, 32), "192.0.3.7", "z", true),
+            (network(16, 32), "2001:db8:ffff::", "z", true),
+            (network(32, 128), "192.0.2.8", "a", false),
+            (network(32, 128), "192.0.2.7", "z", true),
+            (network(0, 0), "203.0.113.1", "z", true),
+            (ProfilePolicy::Strict, "192.0.2.7", "b", false),
+            (ProfilePolicy::Strict, "192.0.2.7", "a", true),
+        ];
+        for (policy, ip, user_agent, accepted) in cases {
+            let new = profile(ip, user_agent);
+            assert_eq!(
+                policy.accepts(&new, &seen),
+                accepted,
+                "{policy:?} {ip} {user_agent}"
+            );
+            assert!(policy.accepts(&new, &[]), "{policy:?}: the first one");
+        }
+    }
+
+    #[test]
+    fn networks_of_the_two_families_are_never_the_same() {
+        let all = ProfilePolicy::SameNetwork(Networks::new(0, 0).unwrap());
+        assert!(!all.accepts(&profile("2001:db8::", "a"), &[profile("192.0.2.7", "a")]));
+    }
+
+    #[test]
+    fn long_texts_that_differ_stay_different() {
+        let long = |end: &str| profile("::1", &format!("{}{end}", "é".repeat(1000)));
+        assert_eq!(long("a"), long("a"));
+        assert_ne!(long("a"), long("b"));
+        let kept = long("a").user_agent.unwrap();
+        assert!(kept.len() <= Profile::LONGEST && kept.starts_with('é'));
+    }
+
+    #[test]
+    fn what_is_personal_is_not_shown() {
+        let client = Client {
+            ip: Some([192, 0, 2, 7].into()),
+            user_agent: Some("agent".into()),
+            extra: Some("extra".into()),
+            ..Client::default()
+        };
+        let shown = format!("{client:?} {:?}", Profile::of(&client));
+        assert_eq!(shown, "Client { kind: Unknown, .. } Profile(..)");
+    }
+}
