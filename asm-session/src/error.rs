@@ -62,7 +62,13 @@ pub enum SessionError {
     },
     /// The operating system gave no randomness.
     #[error("there is no randomness to be had")]
-    NoRandomness(#[source] getrandom::Error),
+    NoRandomness(#[from] getrandom::Error),
+    /// What the application's own closure failed with.
+    #[error("the application's closure failed")]
+    App(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A lockless field holds something of another kind.
+    #[error("the field holds something of another kind")]
+    WrongKind,
     /// The driver lacks what this call needs.
     #[error("the driver has no {0}")]
     Unsupported(&'static str),
@@ -76,6 +82,12 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The failure of an application's own closure.
+    #[must_use]
+    pub fn app(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::App(error.into())
+    }
+
     /// Whether calling the same again can help, without anything else being changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -135,11 +147,22 @@ impl fmt::Display for InvalidReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     keys: Vec<String>,
+    authentication: bool,
 }
 
 impl Conflict {
-    pub(crate) fn on(keys: Vec<String>) -> Self {
-        Self { keys }
+    pub(crate) fn on(keys: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            keys: keys.into_iter().collect(),
+            authentication: false,
+        }
+    }
+
+    pub(crate) fn of_authentications() -> Self {
+        Self {
+            keys: Vec::new(),
+            authentication: true,
+        }
     }
 
     /// The entries, in order.
@@ -147,10 +170,20 @@ impl Conflict {
     pub fn keys(&self) -> &[String] {
         &self.keys
     }
+
+    /// Whether it is about the id: somebody else authenticated first, and there is never a second
+    /// session.
+    #[must_use]
+    pub const fn is_authentication(&self) -> bool {
+        self.authentication
+    }
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.authentication {
+            return f.write_str("another authentication of this session came first");
+        }
         write!(f, "somebody else changed {:?} since it was read", self.keys)
     }
 }

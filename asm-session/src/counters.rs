@@ -1,0 +1,59 @@
+//! How often things happened.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How often things happened since the application's `Sessions` were built.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Counting {
+            $(pub(crate) $name: Count,)*
+        }
+
+        impl Counting {
+            pub(crate) fn read(&self) -> Counters {
+                Counters { $($name: self.$name.0.load(Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Saves that met a newer version and were laid over it.
+    merges,
+    /// Saves refused because of a conflict.
+    conflicts,
+    /// Writes that did not happen, for whatever reason, those conflicts included.
+    refused_writes,
+    /// Locks that were waited for.
+    lock_waits,
+    /// Waits for a lock that ended without it.
+    lock_timeouts,
+    /// Locks that were lost before their release.
+    lost_locks,
+    /// Opens with an id that was replaced and is still good.
+    zombies,
+    /// Opens refused.
+    invalid,
+    /// Sessions dropped with changes that were not saved.
+    dropped_changes,
+    /// Decisions that failed, panicked or took too long.
+    failed_decisions,
+    /// Events that nobody was told of, panicked, or took too long.
+    failed_events,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}

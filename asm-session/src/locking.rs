@@ -1,0 +1,204 @@
+//! Taking and giving up the lock of an open session.
+
+use std::sync::Arc;
+
+use asm_core::{Acquired, Claim, LockWish, Snapshot};
+
+use crate::{
+    Event, InvalidReason, LockMode, OnConflict, OnLockTimeout, Result, Session, SessionError,
+    in_flight::strange, session::Life,
+};
+
+impl Session {
+    /// Makes ready for changes, in any mode but `ReadOnly`: takes the lock if the mode wants one
+    /// for them and it is not held.
+    ///
+    /// What was read before and has changed since is told here.
+    ///
+    /// ```
+    /// # async fn example(session: &mut asm_session::Session) -> asm_session::Result<()> {
+    /// session.write().await?.insert("seen", &true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub async fn write(&mut self) -> Result<&mut Self> {
+        self.check_alive()?;
+        if self.mode.changes_need_lock() {
+            self.lock().await?;
+        }
+        Ok(self)
+    }
+
+    /// Takes the lock, waiting for it as long as the application set, and goes on from the newest
+    /// version. Does nothing when it is held.
+    ///
+    /// # Errors
+    /// `Conflict` when something that was read has changed since: the lock **is** held, so that
+    /// the caller can read again and go on. `LockTimeout` or `QueueFull`; with
+    /// [`OnLockTimeout::ReadOnly`] they become `ReadOnly`, and the session is. `ReadOnly`,
+    /// `Deleted`, `Invalid` as for any change.
+    pub async fn lock(&mut self) -> Result<()> {
+        self.check_alive()?;
+        if self.life == Life::New {
+            self.lock_at_birth = true;
+            return Ok(());
+        }
+        if self.lock.is_held() {
+            return Ok(());
+        }
+        self.settle_in_flight().await?;
+        let newer = match self.acquire().await {
+            Ok(newer) => newer,
+            Err(error) => return Err(self.timed_out(error)),
+        };
+        if let Some(newer) = newer
+            && let Err(error) = self.adopt(newer)
+        {
+            self.lock.abandon();
+            return Err(error);
+        }
+        self.check_reads()
+    }
+
+    /// Gives the lock up. Changes that were not saved stay in the journal, and are saved without
+    /// it.
+    ///
+    /// # Errors
+    /// `Store`; the lock is given up as well as it can be then.
+    pub async fn unlock(&mut self) -> Result<()> {
+        self.lock_at_birth = false;
+        Ok(self.lock.release().await?)
+    }
+
+    /// Makes the lock last for another hold from now.
+    ///
+    /// # Errors
+    /// `LockLost` when it is not held any more; `Store`.
+    pub async fn renew_lock(&self) -> Result<()> {
+        let hold = self.shared().locks.hold;
+        if self.lock.renew(hold).await? {
+            Ok(())
+        } else {
+            Err(SessionError::LockLost)
+        }
+    }
+
+    /// Asks the store whether the lock is still held.
+    ///
+    /// # Errors
+    /// `LockLost` when it is not; `Store`.
+    pub async fn validate_lock(&self) -> Result<()> {
+        // A renewal never shortens, so one by nothing only asks.
+        if self.lock.renew(std::time::Duration::ZERO).await? {
+            Ok(())
+        } else {
+            Err(SessionError::LockLost)
+        }
+    }
+
+    /// What a decision about a lock that did not come in time says.
+    pub(crate) fn timed_out(&mut self, error: SessionError) -> SessionError {
+        let late = matches!(error, SessionError::LockTimeout | SessionError::QueueFull);
+        if late && self.shared().locks.on_timeout == OnLockTimeout::ReadOnly {
+            self.mode = LockMode::ReadOnly;
+            return SessionError::ReadOnly;
+        }
+        error
+    }
+
+    /// Takes the lock, and answers the record if it is newer than ours.
+    pub(crate) async fn acquire(&mut self) -> Result<Option<Snapshot>> {
+        let shared = Arc::clone(&self.sessions.shared);
+        let (key, claim) = (self.handle(), self.claim()?);
+        let token = claim.token;
+        let wish = LockWish {
+            claim,
+            epoch: self.record.head.epoch,
+            wait: shared.locks.wait,
+            queue: shared.locks.queue,
+            known: self.record.version,
+        };
+        let began = shared.time.own();
+        let answer = shared.driver.acquire(&key, wish).await;
+        let answer = answer.inspect_err(|_| shared.driver.abandon(&key, &token))?;
+        match answer {
+            Acquired::Held { fence, snapshot } => {
+                self.lock.granted(token, fence);
+                let waited = shared.time.own().since(began);
+                shared.counting.lock_waits.add();
+                shared.announcer.announce(|| Event::LockWait {
+                    handle: key,
+                    waited,
+                });
+                Ok(snapshot)
+            }
+            Acquired::Busy => {
+                shared.counting.lock_timeouts.add();
+                Err(SessionError::LockTimeout)
+            }
+            Acquired::QueueFull => {
+                shared.counting.lock_timeouts.add();
+                Err(SessionError::QueueFull)
+            }
+            Acquired::Missing => Err(self.gone()),
+            Acquired::Ended => Err(self.stale()),
+            _ => Err(strange().into()),
+        }
+    }
+
+    pub(crate) fn claim(&self) -> Result<Claim> {
+        Ok(Claim {
+            token: self.shared().ids.token()?,
+            hold: self.shared().locks.hold,
+            label: self.sessions.label.clone(),
+        })
+    }
+
+    /// That nothing changed of what was read, if anybody minds.
+    fn check_reads(&self) -> Result<()> {
+        if self.shared().on_conflict != OnConflict::Fail || self.mode == LockMode::Off {
+            return Ok(());
+        }
+        let checked = self.journal.check_reads();
+        checked.map_err(|conflict| {
+            let error = SessionError::Conflict(conflict);
+            self.tell_conflict(&error);
+            error
+        })
+    }
+
+    /// A write did not happen.
+    pub(crate) fn tell_refused(&mut self, error: &SessionError) {
+        self.told = true;
+        let (shared, handle) = (self.shared(), self.handle());
+        shared.counting.refused_writes.add();
+        tracing::warn!(%handle, mode = ?self.mode, reason = %error, "a write did not happen");
+        shared.announcer.announce(|| Event::WriteRefused {
+            handle,
+            reason: error.to_string(),
+        });
+        self.tell_conflict(error);
+    }
+
+    fn tell_conflict(&self, error: &SessionError) {
+        let SessionError::Conflict(conflict) = error else {
+            return;
+        };
+        let (shared, handle) = (self.shared(), self.handle());
+        shared.counting.conflicts.add();
+        tracing::debug!(%handle, mode = ?self.mode, keys = ?conflict.keys(), "a conflict");
+        shared.announcer.announce(|| Event::Conflict {
+            handle,
+            keys: conflict.keys().to_vec(),
+        });
+    }
+}
+
+impl From<InvalidReason> for crate::Origin {
+    fn from(reason: InvalidReason) -> Self {
+        Self::Replaced(reason)
+    }
+}
