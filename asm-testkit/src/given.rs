@@ -4,11 +4,12 @@
 //! Names come from a generator that the operating system seeds, so that two runs on one server
 //! never meet.
 
-use std::{iter, time::Duration};
+use std::{collections::HashSet, iter, num::NonZeroUsize, time::Duration};
 
 use asm_core::{
     Claim, Create, Created, Delete, Driver, Epoch, Fence, Guard, Key, Label, LockToken, LockWish,
-    OpId, Open, OpenLock, Proof, Proofs, Redacted, Save, Snapshot, Stamp, Subject, Touch,
+    OpId, Open, OpenLock, Proof, Proofs, Redacted, Save, Snapshot, Stamp, Subject, SweepStep,
+    Touch,
 };
 
 use crate::expect;
@@ -218,6 +219,26 @@ pub async fn held(driver: &dyn Driver, key: &Key, of: &Snapshot) -> (LockToken, 
     let wish = attempt(of);
     let token = wish.claim.token;
     (token, expect::held(driver.acquire(key, wish).await))
+}
+
+/// Removes what has expired, if the driver does not do so by itself.
+pub async fn swept(driver: &dyn Driver) {
+    let Some(sweeper) = driver.sweeper() else {
+        return;
+    };
+    let batch = NonZeroUsize::MIN.saturating_add(99);
+    let (mut from, mut seen) = (None, HashSet::new());
+    loop {
+        let swept = sweeper.sweep(SweepStep { from, batch }).await;
+        let Some(next) = swept.expect("a batch").next else {
+            return;
+        };
+        assert!(
+            seen.insert(next.0.clone()),
+            "the sweep goes round in circles"
+        );
+        from = Some(next);
+    }
 }
 
 fn random<const N: usize>() -> [u8; N] {

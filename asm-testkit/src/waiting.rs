@@ -86,7 +86,10 @@ pub(crate) async fn answered(h: &dyn Harness, is_over: impl Fn() -> bool) {
 }
 
 /// Goes on with an acquire that nobody polled for a while, to its grant.
-pub(crate) async fn resumed(h: &dyn Harness, acquire: impl Future<Output = Result<Acquired>>) -> Fence {
+pub(crate) async fn resumed(
+    h: &dyn Harness,
+    acquire: impl Future<Output = Result<Acquired>>,
+) -> Fence {
     expect::held(if h.wakes_waiters() {
         acquire.await
     } else {

@@ -1118,7 +1118,7 @@ pub async fn locking_the_dead_leaves_nothing(h: &dyn Harness) {
     given::held(&*driver, &expired, &snapshot).await;
     h.advance(TTL + MOMENT).await;
     lock_in_every_way(&*driver, &expired, &snapshot).await;
-    sweep(&*driver).await;
+    given::swept(&*driver).await;
     assert_eq!(h.holdings().await, 0);
 }
 
@@ -1225,32 +1225,6 @@ pub async fn expiry_is_told_to_waiters(h: &dyn Harness) {
         expect::exactly(waiting.answer(h).await, &Acquired::Missing);
     }
     assert!(is_free(&*r2, &key).await);
-}
-
-/// Waiters are told at once when the session is deleted, and the holder at its next call.
-pub async fn deletion_is_told_to_waiters(h: &dyn Harness) {
-    let drivers = [h.connect().await, h.connect().await];
-    let (key, snapshot) = given::stored(&*drivers[0]).await;
-    let (token, _) = given::held(&*drivers[0], &key, &snapshot).await;
-    let mut queue = Vec::new();
-    for place in 0..6 {
-        queue.push(Waiting::queued(&drivers[place % 2], &key, given::wish(&snapshot)).await);
-    }
-    expect::exactly(
-        drivers[1].delete(&key, given::log_out()).await,
-        &Deleted::Done,
-    );
-    for waiting in queue {
-        expect::exactly(waiting.answer(h).await, &Acquired::Missing);
-    }
-    expect::exactly(
-        drivers[0].renew(&key, &token, HOLD).await,
-        &Renewed::Missing,
-    );
-    let save = given::save_held(token, &snapshot, "too late");
-    expect::exactly(drivers[0].save(&key, save).await, &Written::Missing);
-    assert!(is_free(&*drivers[0], &key).await);
-    assert_eq!(h.holdings().await, 0);
 }
 
 /// After a Renew, a waiter of the old id gets the lock in its old place.
@@ -1466,22 +1440,6 @@ async fn lock_in_every_way(driver: &dyn Driver, key: &Key, of: &Snapshot) {
     settle().await;
     assert!(is_free(driver, key).await);
     expect::missing(driver.open(key, given::open()).await);
-}
-
-/// Removes what has expired, if the driver does not do so by itself.
-async fn sweep(driver: &dyn Driver) {
-    let Some(sweeper) = driver.sweeper() else {
-        return;
-    };
-    let batch = std::num::NonZeroUsize::MIN.saturating_add(999);
-    let mut from = None;
-    loop {
-        let step = asm_core::SweepStep { from, batch };
-        match sweeper.sweep(step).await.expect("a sweep").next {
-            Some(next) => from = Some(next),
-            None => return,
-        }
-    }
 }
 
 /// Somebody holds, and nobody waits.

@@ -211,9 +211,6 @@ macro_rules! __cases {
                     forged_secrets_take_no_lock,
                     busy_open_answers_the_record,
                 ],
-                "Delete wins at once over locks, versions and queues; removes record, lock, queue and fields; is idempotent; waiters and the holder are told `Deleted`; no index entry outlives the next listing." => [
-                    deletion_is_told_to_waiters,
-                ],
                 "After a Renew: R2 waiting on the old id gets the lock in its old place, R2 running on it saves into the same live session. After an Authenticate: every save, grant, field write and feed of a request that opened with an ended id is refused as `Stale`, nothing is saved, nothing newer is shown." => [
                     renewed_id_keeps_the_queue,
                     ended_epoch_is_told_to_waiters,
@@ -279,6 +276,7 @@ macro_rules! __cases {
                     subscribes_to_living_sessions_only,
                     tells_of_nothing_but_changes,
                     misses_nothing_between_subscribe_and_read,
+                    misses_no_end_while_subscribing,
                     wakes_a_reader_that_waits,
                     counts_what_a_slow_reader_missed,
                     lets_no_slow_reader_hold_up_another,

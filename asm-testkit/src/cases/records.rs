@@ -1,17 +1,18 @@
 //! Records: what is stored, and who may write it.
 
-use std::{collections::HashSet, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use asm_core::{
     Acquired, Claim, Create, Created, Delete, Deleted, Driver, Epoch, ErrorKind, Fence, Guard, Key,
     LockState, LockToken, OpId, Open, OpenedLock, Proofs, Redacted, Renewed, Save, Snapshot, Stamp,
-    SweepStep, Timestamp, Touch, Touched, Version, Written,
+    Timestamp, Touch, Touched, Version, Written,
 };
 
 use crate::{
     Harness, cancel_at, expect,
     given::{self, HOLD, TTL},
     together::together,
+    waiting::Waiting,
 };
 
 /// Much shorter than [`TTL`], so that a lifetime that became this one shows.
@@ -229,7 +230,7 @@ pub async fn leaves_nothing_at_an_expired_key(h: &dyn Harness) {
         h.advance(TTL + r1.info().ttl_resolution).await;
         every_verb_finds_nothing(&*r2, &key, &snapshot).await;
         expect::missing(r1.open(&key, given::open()).await);
-        sweep(&*r1).await;
+        given::swept(&*r1).await;
         assert_eq!(h.holdings().await, 0, "things left at an expired key");
     }
 }
@@ -826,7 +827,7 @@ pub async fn revives_nothing_by_a_save(h: &dyn Harness) {
             }
         }
     }
-    sweep(&*r1).await;
+    given::swept(&*r1).await;
     assert_eq!(h.holdings().await, 0, "things left by refused saves");
 }
 
@@ -840,7 +841,7 @@ pub async fn revives_nothing_by_a_touch(h: &dyn Harness) {
         expect::exactly(r1.touch(&key, req).await, &Touched::Missing);
         expect::missing(r2.open(&key, given::open()).await);
     }
-    sweep(&*r1).await;
+    given::swept(&*r1).await;
     assert_eq!(h.holdings().await, 0, "things left by refused touches");
 }
 
@@ -853,7 +854,7 @@ pub async fn locks_nothing_that_is_over(h: &dyn Harness) {
         end.of(h, &*r2, &key).await;
         lock_verbs_find_nothing(&*r1, &key, &first, token, fence).await;
         expect::missing(r2.open(&key, given::open()).await);
-        sweep(&*r1).await;
+        given::swept(&*r1).await;
         assert_eq!(h.holdings().await, 0, "things left by refused lock verbs");
     }
 }
@@ -900,12 +901,14 @@ pub async fn deletes_over_lock_version_and_queue(h: &dyn Harness) {
         r1.save(&key, given::save_held(token, &first, given::data()))
             .await,
     );
-    let waiters = queued(&r1, &key, &first, 3).await;
+    let mut queue = Vec::new();
+    for _ in 0..3 {
+        queue.push(Waiting::queued(&r1, &key, given::wish(&first)).await);
+    }
 
     expect::exactly(r2.delete(&key, given::log_out()).await, &Deleted::Done);
-    for waiter in waiters {
-        let answer = waiter.await.expect("a waiter that panicked");
-        expect::exactly(answer, &Acquired::Missing);
+    for waiting in queue {
+        expect::exactly(waiting.answer(h).await, &Acquired::Missing);
     }
     expect::missing(r1.open(&key, given::open()).await);
     expect::exactly(r1.inspect(&key).await, &LockState::default());
@@ -949,7 +952,7 @@ pub async fn deletes_twice_without_complaint(h: &dyn Harness) {
     }
     let unknown = r1.delete(&given::key(), given::log_out()).await;
     expect::exactly(unknown, &Deleted::Nothing);
-    sweep(&*r1).await;
+    given::swept(&*r1).await;
     assert_eq!(h.holdings().await, 0, "things left by deletes of nothing");
 }
 
@@ -1445,8 +1448,8 @@ pub async fn leaves_nothing_of_two_suites_at_once(h: &dyn Harness) {
     together(suites).await;
     h.advance(TTL + h.connect().await.info().ttl_resolution)
         .await;
-    sweep(&*h.connect().await).await;
-    sweep(&*h.neighbour().await).await;
+    given::swept(&*h.connect().await).await;
+    given::swept(&*h.neighbour().await).await;
     assert_eq!(h.holdings().await, 0, "things left of two suites");
 }
 
@@ -1595,25 +1598,6 @@ async fn save_again(driver: &dyn Driver, key: &Key, held: Option<LockToken>, tim
     }
 }
 
-/// So many waiters, all of which are in the queue.
-async fn queued(
-    driver: &Arc<dyn Driver>,
-    key: &Key,
-    of: &Snapshot,
-    number: usize,
-) -> Vec<tokio::task::JoinHandle<asm_core::Result<Acquired>>> {
-    let waiters = (0..number)
-        .map(|_| {
-            let (driver, key, wish) = (Arc::clone(driver), *key, given::wish(of));
-            tokio::spawn(async move { driver.acquire(&key, wish).await })
-        })
-        .collect();
-    while driver.inspect(key).await.expect("an answer").waiters.len() < number {
-        tokio::task::yield_now().await;
-    }
-    waiters
-}
-
 /// Every verb on a key without session. The snapshot is another's.
 async fn every_verb_finds_nothing(driver: &dyn Driver, key: &Key, of: &Snapshot) {
     let locked = given::open_locked(given::claim(), of.stamp.proofs.current);
@@ -1681,25 +1665,5 @@ async fn run_a_life(driver: &dyn Driver, key: &Key, delete: bool) {
     if delete {
         let deleted = driver.delete(key, given::log_out()).await;
         expect::exactly(deleted, &Deleted::Done);
-    }
-}
-
-/// Sweeps to the end, if this driver has to be swept.
-async fn sweep(driver: &dyn Driver) {
-    let Some(sweeper) = driver.sweeper() else {
-        return;
-    };
-    let batch = NonZeroUsize::new(100).expect("not zero");
-    let (mut from, mut seen) = (None, HashSet::new());
-    loop {
-        let swept = sweeper.sweep(SweepStep { from, batch }).await;
-        let Some(next) = swept.expect("a batch").next else {
-            break;
-        };
-        assert!(
-            seen.insert(next.0.clone()),
-            "the sweep goes round in circles"
-        );
-        from = Some(next);
     }
 }

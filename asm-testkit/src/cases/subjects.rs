@@ -1,14 +1,10 @@
 //! The index: the sessions of a user.
 
-use std::{
-    num::{NonZeroU32, NonZeroUsize},
-    sync::Arc,
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use asm_core::{
     Bound, Create, Deleted, Driver, Key, Listing, Opened, Reserve, Reserved, Revoked, Snapshot,
-    Subject, SubjectIndex, SweepStep, Written,
+    Subject, SubjectIndex, Written,
 };
 
 use crate::{
@@ -122,7 +118,7 @@ pub async fn revives_nothing_by_a_reservation(h: &dyn Harness) {
             expect::missing(r2.open(&key, given::open()).await);
             assert_eq!(keys_of(&list(&r2, &subject).await), []);
         }
-        sweep(&r1).await;
+        given::swept(&r1).await;
         assert_eq!(h.holdings().await, 0, "things left by a reservation");
     }
 }
@@ -601,19 +597,4 @@ fn keys_of(listing: &Listing) -> Vec<Key> {
 fn sorted(mut keys: Vec<Key>) -> Vec<Key> {
     keys.sort_unstable();
     keys
-}
-
-async fn sweep(driver: &Arc<dyn Driver>) {
-    let Some(sweeper) = driver.sweeper() else {
-        return;
-    };
-    let mut from = None;
-    loop {
-        let batch = NonZeroUsize::new(100).expect("not zero");
-        let swept = sweeper.sweep(SweepStep { from, batch }).await;
-        from = swept.expect("a batch").next;
-        if from.is_none() {
-            break;
-        }
-    }
 }

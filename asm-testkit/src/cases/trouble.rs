@@ -1,6 +1,6 @@
 //! Store trouble: deadlines and refusals.
 
-use std::{fmt::Debug, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{fmt::Debug, num::NonZeroUsize, time::Duration};
 
 use asm_core::{
     Acquired, Create, Cursor, Delete, Driver, Error, ErrorKind, FieldChange, FieldName, FieldRead,
@@ -12,6 +12,7 @@ use base64ct::{Base64Unpadded, Encoding};
 use crate::{
     Harness, expect,
     given::{self, HOLD, TTL},
+    waiting::Waiting,
 };
 
 /// Time stands still here: whatever waits for a holder, for a queue or for anything else, except an
@@ -20,26 +21,13 @@ pub async fn answers_although_others_wait(h: &dyn Harness) {
     let (r1, r2) = (h.connect().await, h.connect().await);
     let (key, session) = given::stored(&*r1).await;
     given::held(&*r1, &key, &session).await;
-    let waiter = tokio::spawn({
-        let (driver, wish) = (Arc::clone(&r1), given::wish(&session));
-        async move { driver.acquire(&key, wish).await }
-    });
-    while r2
-        .inspect(&key)
-        .await
-        .expect("an answer")
-        .waiters
-        .is_empty()
-    {
-        tokio::task::yield_now().await;
-    }
+    let waiting = Waiting::queued(&r1, &key, given::wish(&session)).await;
 
     for answer in every_answer(&*r2, &key, &Names::random(&session)).await {
         answer.expect("no failure");
     }
     r2.delete(&key, given::log_out()).await.expect("an answer");
-    let told = waiter.await.expect("a waiter that panicked");
-    expect::exactly(told, &Acquired::Missing);
+    expect::exactly(waiting.answer(h).await, &Acquired::Missing);
 }
 
 /// The verb, the driver, and that sending it again is no use.
