@@ -1,6 +1,6 @@
 //! The parts of an entry, and how they are stored.
 
-use std::ops::BitOr;
+use std::{fmt, ops::BitOr};
 
 use asm_core::{Error, ErrorKind, Redacted, Result};
 use bytes::Bytes;
@@ -75,7 +75,7 @@ impl Changes {
 
 /// The parts of an entry as a store has them. `None` is a part that is not there, or was not
 /// loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct StoredParts {
     /// [`Parts::HEAD`].
     pub head: Option<Bytes>,
@@ -85,6 +85,19 @@ pub struct StoredParts {
     pub lock: Option<Bytes>,
     /// [`Parts::FIELDS`].
     pub fields: Option<Bytes>,
+}
+
+impl fmt::Debug for StoredParts {
+    /// Shows how many bytes each part has, and none of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = |part: &Option<Bytes>| part.as_ref().map(Bytes::len);
+        f.debug_struct("StoredParts")
+            .field("head", &len(&self.head))
+            .field("body", &len(&self.body))
+            .field("lock", &len(&self.lock))
+            .field("fields", &len(&self.fields))
+            .finish()
+    }
 }
 
 impl Entry {

@@ -10,7 +10,8 @@ use std::{
 };
 
 use asm_core::{
-    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp,
+    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Redacted, Result, Shared, Subject,
+    Timestamp,
 };
 use asm_entry::{
     Changes, Due, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, StoredParts, SubjectEntry,
@@ -57,7 +58,7 @@ struct Storage {
 #[derive(Debug, Default)]
 struct Tables {
     entries: HashMap<Key, StoredParts>,
-    indexes: HashMap<Subject, Vec<u8>>,
+    indexes: HashMap<Subject, Redacted>,
 }
 
 #[derive(Debug)]
@@ -163,7 +164,7 @@ impl EntryStore for Store {
             if index.is_empty() {
                 tables.indexes.remove(subject);
             } else {
-                tables.indexes.insert(*subject, index.encode());
+                tables.indexes.insert(*subject, index.encode().into());
             }
             answer
         };
