@@ -1,2 +1,37 @@
 //! Shows and runs Advanced Session Management.
-fn main() {}
+
+mod drivers;
+mod race;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Shows and runs Advanced Session Management. Without a command, it is `race`.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    after_help = race::EXIT_CODES
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    race: race::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lets many tasks count in the same sessions, and counts what is lost.
+    Race(race::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => race::main(&cli.race),
+        Some(Command::Race(args)) => race::main(&args),
+    }
+}
