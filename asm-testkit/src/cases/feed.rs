@@ -293,6 +293,29 @@ pub async fn misses_nothing_between_subscribe_and_read(h: &dyn Harness) {
     }
 }
 
+/// Subscribing while somebody deletes: there is no such session any more, or its end is shown.
+pub async fn misses_no_end_while_subscribing(h: &dyn Harness) {
+    for _ in 0..100 {
+        let (r1, r2) = two(h).await;
+        let (key, first) = given::stored(&*r1).await;
+        let racers = [true, false].map(|deletes| {
+            let (r1, r2, epoch) = (Arc::clone(&r1), Arc::clone(&r2), first.stamp.epoch);
+            async move {
+                if deletes {
+                    expect::exactly(r1.delete(&key, given::log_out()).await, &Deleted::Done);
+                    return;
+                }
+                match request(&r2, &key, epoch, ENOUGH).await {
+                    Subscribed::Live(mut stream) => ended(&mut stream).await,
+                    answer => assert!(matches!(answer, Subscribed::Missing), "{answer:?}"),
+                }
+            }
+        });
+        together(racers).await;
+        assert_eq!(h.holdings().await, 0, "things left of a deleted session");
+    }
+}
+
 /// Told at once to one who waits, not at the next question.
 pub async fn wakes_a_reader_that_waits(h: &dyn Harness) {
     let (r1, r2) = two(h).await;
