@@ -48,10 +48,8 @@ pub(crate) fn encode(entries: &Entries, limit: usize) -> Result<Bytes> {
 pub(crate) fn decode(body: &Bytes) -> Result<Entries> {
     let mut from = Reader::new(body);
     let count = from.u32()? as usize;
-    if count > MOST || count > from.rest().len() / HEADER {
-        return Err(corrupt(
-            "there are more entries than a body of its length can hold",
-        ));
+    if count > MOST {
+        return Err(corrupt("there are too many entries"));
     }
     let mut last = None;
     let entries = (0..count).map(|_| {
@@ -155,16 +153,33 @@ pub(crate) mod tests {
     fn what_is_over_a_limit_is_too_large() {
         let len = encode(&some(), 100).unwrap().len();
         assert!(encode(&some(), len).is_ok());
-        let many = (0..=MOST).map(|number| (number.to_string(), Bytes::new()));
-        let long = Entries::from([("k".repeat(1 << 16), Bytes::new())]);
-        for (entries, limit) in [
-            (some(), len - 1),
-            (many.collect(), 1 << 30),
-            (long, 1 << 30),
-        ] {
-            let error = encode(&entries, limit).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::TooLarge);
-        }
+        assert_eq!(too_large(&some(), len - 1), ErrorKind::TooLarge);
+        let key = |len| Entries::from([("k".repeat(len), Bytes::new())]);
+        assert!(encode(&key((1 << 16) - 1), 1 << 20).is_ok());
+        assert_eq!(too_large(&key(1 << 16), 1 << 20), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn there_may_be_16384_entries() {
+        let entries = |count: u32| -> Entries {
+            let keys = (0..count).map(|number| number.to_string());
+            keys.map(|key| (key, Bytes::new())).collect()
+        };
+        let most = encode(&entries(16_384), 1 << 20).unwrap();
+        assert_eq!(decode(&most).unwrap(), entries(16_384));
+        assert_eq!(too_large(&entries(16_385), 1 << 20), ErrorKind::TooLarge);
+
+        let mut beyond = most.to_vec();
+        beyond[..COUNT].copy_from_slice(&16_385_u32.to_be_bytes());
+        beyond.extend_from_slice(&[0, 1, 0, 0, 0, 0, b'x']);
+        assert_eq!(
+            decode(&beyond.into()).unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+    }
+
+    fn too_large(entries: &Entries, limit: usize) -> ErrorKind {
+        encode(entries, limit).unwrap_err().kind()
     }
 
     proptest! {

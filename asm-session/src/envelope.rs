@@ -1075,6 +1075,7 @@ mod tests {
         let item = |len| envelope.encode_item(place, "log", vec![1; len].into());
         let both = |a, b| Bytes::from([item(a).unwrap(), item(b).unwrap()].concat());
         assert!(envelope.decode_item(place, "log", both(4, 6), NOW).is_ok());
+        assert!(envelope.decode_item(place, "log", both(0, 10), NOW).is_ok());
         for beyond in [
             item(11).unwrap_err(),
             envelope

@@ -1,7 +1,12 @@
 //! How an application's values become bytes.
 
-use std::{any::type_name, fmt::Debug, sync::Arc};
+use std::{
+    any::{Any, type_name},
+    fmt::Debug,
+    sync::Arc,
+};
 
+use asm_core::{Error, ErrorKind};
 use bytes::Bytes;
 use serde::{
     Deserialize, Serialize,
@@ -18,9 +23,9 @@ use crate::ValueError;
 ///
 /// What a format says about a value that it cannot read is shown to nobody, because parsers like to
 /// quote what they read.
-pub trait Format: Debug + Send + Sync + 'static {
+pub trait Format: Any + Debug + Send + Sync {
     /// What marks its values in a record. It never changes: values of that tag must be read for
-    /// ever. Those of this crate are lowercase letters.
+    /// ever. Those of this crate are lowercase letters; two formats of one tag are refused.
     fn tag(&self) -> u8;
 
     /// Appends a value's bytes.
@@ -171,6 +176,22 @@ impl Formats {
             write,
             read: read.collect(),
         }
+    }
+
+    /// # Errors
+    /// `Invalid` when two formats have one tag: what the one wrote would be read as the other's.
+    pub(crate) fn check(&self) -> asm_core::Result<()> {
+        let id = |format: &Arc<dyn Format>| (**format).type_id();
+        let clash =
+            |(a, b): (&Arc<dyn Format>, &Arc<dyn Format>)| a.tag() == b.tag() && id(a) != id(b);
+        let mut pairs = self
+            .read
+            .iter()
+            .flat_map(|a| self.read.iter().map(move |b| (a, b)));
+        if pairs.any(clash) {
+            return Err(Error::new(ErrorKind::Invalid, "two formats have one tag"));
+        }
+        Ok(())
     }
 
     /// A value's bytes, its tag included.
@@ -375,6 +396,44 @@ mod tests {
                 assert_eq!(reader.decode::<Cart>(&bytes).unwrap(), cart());
             }
         }
+    }
+
+    #[test]
+    fn two_formats_of_one_tag_are_refused() {
+        #[derive(Debug)]
+        struct Impostor(u8);
+
+        impl Format for Impostor {
+            fn tag(&self) -> u8 {
+                self.0
+            }
+
+            fn encode(
+                &self,
+                value: &dyn erased_serde::Serialize,
+                out: &mut Vec<u8>,
+            ) -> erased_serde::Result<()> {
+                Json.encode(value, out)
+            }
+
+            fn decode<'de>(
+                &self,
+                bytes: &'de [u8],
+                visit: &mut Visit<'_, 'de>,
+            ) -> erased_serde::Result<()> {
+                Json.decode(bytes, visit)
+            }
+        }
+
+        let other = |tag| [Arc::new(Impostor(tag)) as _];
+        for formats in all() {
+            formats.check().unwrap();
+        }
+        assert!(Formats::new(Arc::new(Json), other(b'?')).check().is_ok());
+        assert!(Formats::new(Arc::new(Impostor(b'?')), []).check().is_ok());
+        assert!(Formats::new(Arc::new(Json), other(b'j')).check().is_err());
+        assert!(Formats::new(Arc::new(Impostor(b'j')), []).check().is_err());
+        assert!(Formats::new(Arc::new(Shout), other(b'!')).check().is_err());
     }
 
     #[test]
