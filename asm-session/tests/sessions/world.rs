@@ -1,0 +1,59 @@
+//! What the tests begin with.
+
+use std::sync::Arc;
+
+use asm_memory::MemoryDriver;
+use asm_session::{Client, IdUpdate, LockMode, Session, Sessions, SessionsBuilder};
+use asm_testkit::ManualClock;
+
+/// One storage, and the hand that moves its time.
+pub(crate) struct World {
+    pub(crate) driver: Arc<MemoryDriver>,
+    pub(crate) clock: ManualClock,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = ManualClock::new();
+        let driver = MemoryDriver::builder().clock(Arc::new(clock.clone())).build();
+        Self {
+            driver: Arc::new(driver),
+            clock,
+        }
+    }
+
+    /// Sessions over this storage, as one process would set them up.
+    pub(crate) fn builder(&self) -> SessionsBuilder {
+        Sessions::builder(Arc::clone(&self.driver)).clock(Arc::new(self.clock.clone()))
+    }
+
+    pub(crate) fn sessions(&self, mode: LockMode) -> Sessions {
+        self.builder().lock_mode(mode).build().expect("a sound set-up")
+    }
+}
+
+pub(crate) fn client() -> Client {
+    Client::default()
+}
+
+/// The id that the client of this session is to have.
+pub(crate) fn issued(session: &Session) -> String {
+    match session.id_update() {
+        IdUpdate::Issue(id) => id.expose().to_string(),
+        other => panic!("an id should be issued, not {other:?}"),
+    }
+}
+
+/// A stored session with `n` = 0; its id.
+pub(crate) async fn stored(sessions: &Sessions) -> String {
+    let mut session = sessions.with_mode(LockMode::Optimistic).create(&client()).expect("random");
+    session.insert("n", &0).expect("writable");
+    session.close().await.expect("stored");
+    issued(&session)
+}
+
+/// What is stored of `n`.
+pub(crate) async fn n(sessions: &Sessions, id: &str) -> i64 {
+    let session = sessions.with_mode(LockMode::ReadOnly).open(id, &client()).await.expect("there");
+    session.get("n").expect("a number").expect("an entry")
+}
