@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures_util::{future, stream};
 
 use crate::{
-    Due, Entry, EntryStore, Interrupt, Outcome, Parts, Step, Stepped, SubjectItem, Turn,
+    Due, Entry, EntryStore, Following, Interrupt, Outcome, Parts, Step, Stepped, SubjectItem, Turn,
     feed::Subscription,
 };
 
@@ -309,6 +309,9 @@ impl<S: EntryStore> ChangeFeed for EntryDriver<S> {
             let error = Error::new(ErrorKind::Unsupported, "this store has no feed");
             return Err(error.during("subscribe").by(self.info().name));
         };
+        let following = self.store.follow(key).await;
+        let following =
+            following.map_err(|error| error.during("subscribe").by(self.info().name))?;
         // Listening comes first, so that nothing falls between the look and the first change.
         let subscription = feed.listen(key, req.buffer);
         let Some((life, epoch)) = self.life(key).await? else {
@@ -323,6 +326,7 @@ impl<S: EntryStore> ChangeFeed for EntryDriver<S> {
             epoch,
             end: self.store.clock().now() + life,
             subscription,
+            _following: following,
         };
         let changes = stream::unfold(Some(watch), |watch| async {
             let mut watch = watch?;
@@ -354,6 +358,7 @@ struct Watch<S> {
     /// late is told at once.
     end: Timestamp,
     subscription: Subscription,
+    _following: Following,
 }
 
 impl<S: EntryStore> Watch<S> {

@@ -181,6 +181,32 @@ impl Entry {
         })
     }
 
+    /// Whose grant there is, as far as the lock was loaded.
+    #[must_use]
+    pub fn holder(&self) -> Option<LockToken> {
+        self.lock()?.grant().map(|grant| grant.token)
+    }
+
+    /// Whose tickets there are, the next first, as far as the lock was loaded.
+    pub fn waiting(&self) -> impl Iterator<Item = LockToken> {
+        self.lock().into_iter().flat_map(Lock::waiting)
+    }
+
+    /// Ends the grant and the tickets of those who have died, and hands the lock on: for a store
+    /// that can tell, before the step. Whoever it cannot tell about is alive, and its hold or its
+    /// silence ends it.
+    pub fn bury(&mut self, turn: &mut Turn, is_dead: impl Fn(&LockToken) -> bool) {
+        let anybody = self.holder().is_some_and(|token| is_dead(&token))
+            || self.waiting().any(|token| is_dead(&token));
+        if !anybody || self.settle(turn).is_none() {
+            return;
+        }
+        let lock = self.lock_mut();
+        lock.grant.take_if(|grant| is_dead(&grant.token));
+        lock.queue.retain(|ticket| !is_dead(&ticket.token));
+        self.settle_lock(turn);
+    }
+
     /// Ends what is over: the grant, tickets that are late, silent or of another epoch. A lock that
     /// is free then goes to the head of the queue.
     pub(crate) fn settle_lock(&mut self, turn: &mut Turn) {

@@ -1,6 +1,12 @@
 //! What a backend with transactions implements.
 
-use std::{fmt::Debug, future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
+use std::{
+    fmt::{self, Debug},
+    future::{self, Future},
+    num::NonZeroUsize,
+    pin::Pin,
+    sync::Arc,
+};
 
 use asm_core::{Clock, Cursor, DriverInfo, Key, Result, Subject};
 use async_trait::async_trait;
@@ -81,9 +87,39 @@ pub trait EntryStore: Debug + Send + Sync + 'static {
         None
     }
 
+    /// Begins to hear what other processes do to this session, until the answer is dropped. Called
+    /// before a subscriber listens to the feed: whatever was published before this is done is told
+    /// before it is done. A store that hears of everything in any case leaves it out.
+    ///
+    /// # Errors
+    /// Only those of the store.
+    fn follow(&self, key: &Key) -> impl Future<Output = Result<Following>> + Send {
+        let _ = key;
+        future::ready(Ok(Following::default()))
+    }
+
     /// Scanning, if records do not expire by themselves.
     fn scan(&self) -> Option<&dyn Scan> {
         None
+    }
+}
+
+/// That a store hears what other processes do to one session. Dropping it ends that.
+#[derive(Default)]
+pub struct Following(Option<Box<dyn Send + Sync>>);
+
+impl Following {
+    /// Drops this when it ends.
+    pub fn until_dropped(guard: impl Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(guard)))
+    }
+}
+
+impl Debug for Following {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Following")
+            .field("guarded", &self.0.is_some())
+            .finish()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::given::*;
 use asm_core::*;
-use asm_entry::{Step, Stepped, Timing, Turn};
+use asm_entry::{Entry, Parts, Step, Stepped, Timing, Turn};
 
 const MICRO: Duration = Duration::from_micros(1);
 const BUSY: Stepped = Stepped::Answer(Acquired::Busy);
@@ -369,4 +369,49 @@ fn a_store_may_have_intervals_of_its_own() {
         .unwrap();
     world.entry.release(&mut turn, &token(1)).unwrap();
     assert_eq!(world.inspect().holder.unwrap().left, 10 * SECOND);
+}
+
+#[test]
+fn the_dead_are_buried_and_the_living_served() {
+    let mut world = World::locked();
+    for id in 2..=4 {
+        world.acquire(&wish(id));
+    }
+    let of_the_living = |entry: &Entry| (entry.holder(), entry.waiting().collect::<Vec<_>>());
+    let all = (Some(token(1)), vec![token(2), token(3), token(4)]);
+    world.entry.written();
+
+    world.turn(|entry, turn| entry.bury(turn, |_| false));
+    assert_eq!(of_the_living(&world.entry), all);
+    assert!(world.entry.changes().is_empty(), "nobody had died");
+
+    // A waiter, then the holder and the next: the lock goes to the first who lives.
+    world.turn(|entry, turn| entry.bury(turn, |dead| *dead == token(3)));
+    let left = (Some(token(1)), vec![token(2), token(4)]);
+    assert_eq!(of_the_living(&world.entry), left);
+    assert!(world.woken.is_empty());
+    world.turn(|entry, turn| entry.bury(turn, |dead| [token(1), token(2)].contains(dead)));
+    assert_eq!(of_the_living(&world.entry), (Some(token(4)), vec![]));
+    assert_eq!(world.woken, [token(4)]);
+    assert_eq!(world.entry.changes().write, Parts::LOCK);
+    assert_eq!(fence(&world.acquire(&wish(4))), Some(2));
+    assert_eq!(world.release(1), Released::NotHeld);
+
+    // No number comes back, also when all have died.
+    world.turn(|entry, turn| entry.bury(turn, |_| true));
+    assert_eq!(world.inspect(), LockState::default());
+    assert_eq!(fence(&world.acquire(&wish(5))), Some(3));
+}
+
+#[test]
+fn nobody_is_buried_in_a_session_that_is_over() {
+    let mut world = World::locked();
+    world.acquire(&wish(2));
+    world.pass(TTL);
+    world.turn(|entry, turn| entry.bury(turn, |_| true));
+    assert!(world.entry.is_vacant());
+    assert_eq!(world.woken, [token(2)]);
+    assert_eq!(world.change, Some((Change::Ended, Epoch::new(1))));
+    world.turn(|entry, turn| entry.bury(turn, |_| true));
+    assert!(world.woken.is_empty());
 }
