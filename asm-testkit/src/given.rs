@@ -4,7 +4,7 @@
 //! Names come from a generator that the operating system seeds, so that two runs on one server
 //! never meet.
 
-use std::{collections::HashSet, iter, num::NonZeroUsize, time::Duration};
+use std::{collections::HashSet, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use asm_core::{
     Claim, Create, Created, Delete, Driver, Epoch, Fence, Guard, Key, Label, LockToken, LockWish,
@@ -12,7 +12,7 @@ use asm_core::{
     Touch,
 };
 
-use crate::expect;
+use crate::{Harness, expect};
 
 /// The lifetime that sessions are given.
 pub const TTL: Duration = Duration::from_secs(3600);
@@ -80,11 +80,9 @@ pub fn data() -> Redacted {
 /// That many random bytes.
 #[must_use]
 pub fn bytes(length: usize) -> Redacted {
-    Redacted::from(
-        iter::repeat_with(|| fastrand::u8(..))
-            .take(length)
-            .collect::<Vec<u8>>(),
-    )
+    let mut bytes = vec![0; length];
+    fastrand::fill(&mut bytes);
+    bytes.into()
 }
 
 /// A claim under a new token, for [`HOLD`].
@@ -191,6 +189,11 @@ pub fn touch(of: &Snapshot, ttl: Duration) -> Touch {
 #[must_use]
 pub fn log_out() -> Delete {
     Delete { only_if: None }
+}
+
+/// Two handles on one storage, as two processes have them.
+pub async fn two(h: &dyn Harness) -> (Arc<dyn Driver>, Arc<dyn Driver>) {
+    (h.connect().await, h.connect().await)
 }
 
 /// A session, stored and opened.

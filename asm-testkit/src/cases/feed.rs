@@ -19,7 +19,7 @@ const ENOUGH: usize = 64;
 
 /// In the order in which they were made, with their versions, by whichever handle.
 pub async fn shows_own_and_foreign_saves(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut streams = Vec::new();
     for driver in [&r1, &r2] {
@@ -36,7 +36,7 @@ pub async fn shows_own_and_foreign_saves(h: &dyn Harness) {
 
 /// A save under the lock, and one that releases it, is a save like any other.
 pub async fn shows_saves_of_a_holder(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut stream = subscribe(&r2, &key, &first, ENOUGH).await;
     let (token, _) = given::held(&*r1, &key, &first).await;
@@ -51,7 +51,7 @@ pub async fn shows_saves_of_a_holder(h: &dyn Harness) {
 
 /// A change of proofs within the epoch, which ends no subscription.
 pub async fn shows_renewals(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut stream = subscribe(&r2, &key, &first, ENOUGH).await;
     let (old, new) = (first.stamp.proofs.current, given::proof());
@@ -69,7 +69,7 @@ pub async fn shows_renewals(h: &dyn Harness) {
 
 /// And nothing comes after it.
 pub async fn ends_with_a_deleted_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut streams = Vec::new();
     for driver in [&r1, &r2] {
@@ -86,7 +86,7 @@ pub async fn ends_with_a_deleted_session(h: &dyn Harness) {
 /// The next session of the same key, even of the same epoch, is not shown to those who listened to
 /// the one before.
 pub async fn shows_no_next_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for delete in [true, false] {
         let (key, first) = given::stored(&*r1).await;
         let mut stream = subscribe(&r2, &key, &first, ENOUGH).await;
@@ -107,7 +107,7 @@ pub async fn shows_no_next_session(h: &dyn Harness) {
 
 /// With nobody there who looks at the session, and one who waits already.
 pub async fn ends_with_an_expired_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut idle = subscribe(&r1, &key, &first, ENOUGH).await;
     let mut waiting = subscribe(&r2, &key, &first, ENOUGH).await;
@@ -120,7 +120,7 @@ pub async fn ends_with_an_expired_session(h: &dyn Harness) {
 
 /// A save may make a session's life shorter, too.
 pub async fn ends_with_a_session_that_was_cut_short(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut idle = subscribe(&r1, &key, &first, ENOUGH).await;
     let mut waiting = subscribe(&r2, &key, &first, ENOUGH).await;
@@ -140,7 +140,7 @@ pub async fn ends_with_a_session_that_was_cut_short(h: &dyn Harness) {
 
 /// A session that was touched or saved in time lives on, and so does the feed.
 pub async fn lives_on_with_a_touched_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut idle = subscribe(&r1, &key, &first, ENOUGH).await;
     let mut waiting = subscribe(&r2, &key, &first, ENOUGH).await;
@@ -162,7 +162,7 @@ pub async fn lives_on_with_a_touched_session(h: &dyn Harness) {
 /// Who listened under the old epoch is shown its end and nothing newer; who subscribes under the
 /// new one is shown what comes.
 pub async fn ends_with_its_epoch(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut old = subscribe(&r2, &key, &first, ENOUGH).await;
     let version = save_over_last(&r1, &key).await;
@@ -184,7 +184,7 @@ pub async fn ends_with_its_epoch(h: &dyn Harness) {
 /// A subscriber of the old epoch that is behind is shown no more of the new one than one that is
 /// not.
 pub async fn shows_no_newer_epoch_to_one_who_lags(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut stream = subscribe(&r2, &key, &first, 4).await;
     let login = Save {
@@ -203,7 +203,7 @@ pub async fn shows_no_newer_epoch_to_one_who_lags(h: &dyn Harness) {
 
 /// Unknown, deleted, expired: `Missing`; another epoch: `Ended`; and nothing is left of either.
 pub async fn subscribes_to_living_sessions_only(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (gone, first) = given::stored(&*r1).await;
     let unknown = request(&r2, &given::key(), first.stamp.epoch, ENOUGH).await;
     assert!(matches!(unknown, Subscribed::Missing), "{unknown:?}");
@@ -226,7 +226,7 @@ pub async fn subscribes_to_living_sessions_only(h: &dyn Harness) {
 
 /// Reads, touches, locks, refused and resent saves, field writes: none is a change.
 pub async fn tells_of_nothing_but_changes(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let req = given::save(&first, given::data());
     expect::written(r1.save(&key, req.clone()).await);
@@ -264,7 +264,7 @@ pub async fn tells_of_nothing_but_changes(h: &dyn Harness) {
 pub async fn misses_nothing_between_subscribe_and_read(h: &dyn Harness) {
     const SAVES: u64 = 30;
     for _ in 0..30 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let (key, first) = given::stored(&*r1).await;
         let racers = [true, false].map(|writes| {
             let (r1, r2, first) = (Arc::clone(&r1), Arc::clone(&r2), first.clone());
@@ -296,7 +296,7 @@ pub async fn misses_nothing_between_subscribe_and_read(h: &dyn Harness) {
 /// Subscribing while somebody deletes: there is no such session any more, or its end is shown.
 pub async fn misses_no_end_while_subscribing(h: &dyn Harness) {
     for _ in 0..100 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let (key, first) = given::stored(&*r1).await;
         let racers = [true, false].map(|deletes| {
             let (r1, r2, epoch) = (Arc::clone(&r1), Arc::clone(&r2), first.stamp.epoch);
@@ -318,7 +318,7 @@ pub async fn misses_no_end_while_subscribing(h: &dyn Harness) {
 
 /// Told at once to one who waits, not at the next question.
 pub async fn wakes_a_reader_that_waits(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut stream = subscribe(&r2, &key, &first, ENOUGH).await;
     let reader = tokio::spawn(async move { next(&mut stream).await });
@@ -333,7 +333,7 @@ pub async fn wakes_a_reader_that_waits(h: &dyn Harness) {
 /// The newest changes are kept, as many as asked for at least, and the number of the others is
 /// told.
 pub async fn counts_what_a_slow_reader_missed(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for buffer in [1, 2, 4, 5, 16] {
         for saves in [buffer, buffer + 1, 40] {
             let (key, first) = given::stored(&*r1).await;
@@ -367,7 +367,7 @@ pub async fn counts_what_a_slow_reader_missed(h: &dyn Harness) {
 
 /// One who reads in time misses nothing, whoever else sleeps.
 pub async fn lets_no_slow_reader_hold_up_another(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut slow = subscribe(&r2, &key, &first, 1).await;
     let mut quick = subscribe(&r2, &key, &first, 1).await;
@@ -383,7 +383,7 @@ pub async fn lets_no_slow_reader_hold_up_another(h: &dyn Harness) {
 
 /// After it was told what it missed, a reader goes on as before.
 pub async fn goes_on_after_it_fell_behind(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut stream = subscribe(&r2, &key, &first, 4).await;
     for _ in 0..3 {
@@ -401,7 +401,7 @@ pub async fn goes_on_after_it_fell_behind(h: &dyn Harness) {
 
 /// However large a buffer somebody asks for.
 pub async fn bears_the_largest_buffer(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut stream = subscribe(&r2, &key, &first, usize::MAX).await;
     let version = save_over_last(&r1, &key).await;
@@ -410,7 +410,7 @@ pub async fn bears_the_largest_buffer(h: &dyn Harness) {
 
 /// However many there were; the harness looks for subscribers at its end, too.
 pub async fn leaves_nothing_of_dropped_streams(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let holdings = h.holdings().await;
     for _ in 0..100 {
@@ -449,10 +449,6 @@ pub async fn hears_its_own_session_only(h: &dyn Harness) {
     expect::exactly(ours.delete(&other, given::log_out()).await, &Deleted::Done);
     let version = save_over_last(&ours, &key).await;
     assert_eq!(next(&mut stream).await, Change::Saved(version));
-}
-
-async fn two(h: &dyn Harness) -> (Arc<dyn Driver>, Arc<dyn Driver>) {
-    (h.connect().await, h.connect().await)
 }
 
 fn feed(driver: &Arc<dyn Driver>) -> &dyn ChangeFeed {

@@ -18,7 +18,7 @@ const SENT: Duration = Duration::from_secs(1);
 
 /// Bytes, numbers and lists, whatever is in them, read by another handle.
 pub async fn keeps_values_of_every_kind(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let field = Field::of(&key, &session, "a");
     for bytes in [
@@ -58,7 +58,7 @@ pub async fn keeps_values_of_every_kind(h: &dyn Harness) {
 
 /// What is of another kind stays as it is. Only `Set` replaces whatever is there.
 pub async fn mixes_no_kinds(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let bytes = FieldChange::Set("5".into());
     let (number, item) = (FieldChange::Incr(5), FieldChange::Push("5".into()));
@@ -85,7 +85,7 @@ pub async fn mixes_no_kinds(h: &dyn Harness) {
 
 /// Removed by `Take`, which answers what there was, or by `Clear`, of any kind; once only.
 pub async fn removes_a_field(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let field = Field::of(&key, &session, "a");
     for change in [
@@ -152,7 +152,7 @@ pub async fn reads_a_part_of_a_list(h: &dyn Harness) {
 
 /// No field write waits for a lock, disturbs one, or changes the record, its version, its lifetime.
 pub async fn changes_fields_beside_the_record(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let (token, fence) = given::held(&*r1, &key, &session).await;
     let field = Field::of(&key, &session, "a");
@@ -194,7 +194,7 @@ pub async fn makes_no_session_live_longer(h: &dyn Harness) {
 /// A touch or save that makes the session live longer does so for its fields; one that makes it
 /// shorter, too.
 pub async fn ends_fields_when_their_session_ends(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let field = Field::of(&key, &session, "a");
     let value = FieldValue::Bytes(given::data());
@@ -219,7 +219,7 @@ pub async fn ends_fields_when_their_session_ends(h: &dyn Harness) {
 /// Deleted or expired: none of its fields is there in the next session of that key, not even for
 /// one who knows the epoch.
 pub async fn leaves_no_field_to_the_next_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for delete in [true, false] {
         let (key, session) = given::stored(&*r1).await;
         let names = ["a", "b", "c"];
@@ -244,7 +244,7 @@ pub async fn leaves_no_field_to_the_next_session(h: &dyn Harness) {
 
 /// No change, new or resent, brings a session back, and none leaves anything behind.
 pub async fn revives_nothing_by_a_field(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for delete in [true, false] {
         let (key, session) = given::stored(&*r1).await;
         let field = Field::of(&key, &session, "a");
@@ -296,7 +296,7 @@ pub async fn leaves_no_field_at_an_unknown_key(h: &dyn Harness) {
 /// left in either case.
 pub async fn leaves_no_field_of_a_racing_delete(h: &dyn Harness) {
     for _ in 0..50 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let (key, session) = given::stored(&*r1).await;
         let racers = (0..4).map(|i| {
             let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -323,7 +323,7 @@ pub async fn leaves_no_field_of_a_racing_delete(h: &dyn Harness) {
 
 /// The id is renewed, the fields stay; and after an authentication they are the new epoch's.
 pub async fn follows_a_rotation(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let value = FieldValue::Number(7);
     let before = Field::of(&key, &first, "a");
@@ -346,7 +346,7 @@ pub async fn follows_a_rotation(h: &dyn Harness) {
 
 /// Whoever opened before an authentication changes nothing any more and is shown nothing.
 pub async fn refuses_fields_to_an_ended_epoch(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let login = Save {
         stamp: given::stamp(),
@@ -404,7 +404,7 @@ pub async fn keeps_hostile_names_inside(h: &dyn Harness) {
 /// All fields of a session count together, and what is replaced or removed counts no more. A change
 /// that would be too much changes nothing.
 pub async fn limits_the_fields_of_a_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let limit = r1.info().max_record;
     let (half, most) = (limit / 2, limit / 4 * 3);
@@ -463,7 +463,7 @@ pub async fn limits_empty_fields(h: &dyn Harness) {
 
 /// Both ends of the numbers; what does not fit changes nothing.
 pub async fn refuses_a_sum_that_overflows(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     for (end, beyond) in [(i64::MAX, 1), (i64::MIN, -1)] {
         let field = Field::of(&key, &session, &format!("{end}"));
@@ -486,7 +486,7 @@ pub async fn refuses_a_sum_that_overflows(h: &dyn Harness) {
 
 /// And each caller is told a sum that no other was told.
 pub async fn sums_parallel_increments_exactly(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let sums = together((0..8).map(|i| {
         let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -509,7 +509,7 @@ pub async fn sums_parallel_increments_exactly(h: &dyn Harness) {
 
 /// Items of lists and bytes of strings: each once, each caller's own in its order.
 pub async fn keeps_every_parallel_item_once(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     together((0..8_u8).map(|i| {
         let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -554,7 +554,7 @@ pub async fn keeps_every_parallel_item_once(h: &dyn Harness) {
 
 /// The others find nothing.
 pub async fn hands_a_value_to_one_of_many_takers(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     for _ in 0..20 {
         let field = Field::of(&key, &session, "a");
@@ -578,7 +578,7 @@ pub async fn hands_a_value_to_one_of_many_takers(h: &dyn Harness) {
 
 /// Whatever kind of change it was, and although others came between.
 pub async fn answers_a_resent_change_as_the_first_time(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for others in 0..3 {
         for (i, change) in every_change().into_iter().enumerate() {
             let (key, session) = given::stored(&*r1).await;
@@ -609,7 +609,7 @@ pub async fn answers_a_resent_change_as_the_first_time(h: &dyn Harness) {
 
 /// The request itself was lost, not its answer.
 pub async fn applies_a_resent_change_whose_first_never_arrived_once(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let field = Field::of(&key, &session, "a");
     for sum in 1..=3 {
@@ -628,7 +628,7 @@ pub async fn applies_a_resent_change_whose_first_never_arrived_once(h: &dyn Harn
 /// Thousands of others later, the first answer or `Unknown`: never applied again, whether it was
 /// applied before or not.
 pub async fn never_applies_a_forgotten_change_again(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let (field, other) = (
         Field::of(&key, &session, "a"),
@@ -676,7 +676,7 @@ pub async fn applies_a_young_resend_after_many_old_changes(h: &dyn Harness) {
 
 /// Many callers, each answer lost once.
 pub async fn counts_each_change_once_when_every_answer_is_lost(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
     let tallies = together((0..6).map(|i| {
         let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -714,7 +714,7 @@ pub async fn counts_each_change_once_when_every_answer_is_lost(h: &dyn Harness) 
 
 /// Dropped at every await, then sent again.
 pub async fn counts_a_dropped_change_once(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for wait in 1.. {
         let (key, session) = given::stored(&*r1).await;
         let field = Field::of(&key, &session, "a");
@@ -794,10 +794,6 @@ impl Field {
     async fn expect(&self, driver: &Arc<dyn Driver>, value: &FieldValue) {
         assert_eq!(expect::value(self.read(driver).await), *value);
     }
-}
-
-async fn two(h: &dyn Harness) -> (Arc<dyn Driver>, Arc<dyn Driver>) {
-    (h.connect().await, h.connect().await)
 }
 
 fn fields(driver: &Arc<dyn Driver>) -> &dyn LocklessFields {

@@ -12,7 +12,7 @@ use crate::{
     Harness, cancel_at, expect,
     given::{self, HOLD, TTL},
     together::together,
-    waiting::Waiting,
+    waiting::{Waiting, holder},
 };
 
 /// Much shorter than [`TTL`], so that a lifetime that became this one shows.
@@ -20,7 +20,7 @@ const SHORT: Duration = Duration::from_secs(60);
 
 /// Nothing but the bytes counts: not what they look like, not how many there are.
 pub async fn reads_back_every_byte_of_a_create(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for data in bytes_of_every_kind(r1.info().max_record) {
         let (key, own) = given::stored_as(&*r1, given::create(data.clone())).await;
         assert!(own.data == data, "{:?} became {:?}", data, own.data);
@@ -31,7 +31,7 @@ pub async fn reads_back_every_byte_of_a_create(h: &dyn Harness) {
 
 /// Also over a record that was longer, or shorter.
 pub async fn reads_back_every_byte_of_a_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, mut last) = given::stored(&*r1).await;
     for data in bytes_of_every_kind(r1.info().max_record) {
         expect::written(r1.save(&key, given::save(&last, data.clone())).await);
@@ -42,7 +42,7 @@ pub async fn reads_back_every_byte_of_a_save(h: &dyn Harness) {
 
 /// The version, the stamp, the lifetime.
 pub async fn reads_back_the_head_of_a_create(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let pending = Proofs {
         current: given::proof(),
         pending: Some(given::proof()),
@@ -106,7 +106,7 @@ pub async fn bears_the_longest_lifetime(h: &dyn Harness) {
 
 /// Whoever comes second, by any handle, with or without a wish for the lock.
 pub async fn refuses_to_create_on_a_taken_key(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     for driver in [&r1, &r2] {
         for lock in [None, Some(given::claim())] {
@@ -124,7 +124,7 @@ pub async fn refuses_to_create_on_a_taken_key(h: &dyn Harness) {
 
 /// A holder stays what it was when somebody tries to create its session.
 pub async fn leaves_the_lock_of_a_taken_key(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, fence) = given::held(&*r1, &key, &first).await;
     let req = Create {
@@ -140,7 +140,7 @@ pub async fn leaves_the_lock_of_a_taken_key(h: &dyn Harness) {
 /// And the record is the winner's, whole.
 pub async fn lets_one_of_many_creators_win(h: &dyn Harness) {
     for _ in 0..20 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let key = given::key();
         let reqs: Vec<Create> = (0..16).map(|_| given::create(given::data())).collect();
         let answers = together(reqs.iter().cloned().enumerate().map(|(i, req)| {
@@ -166,7 +166,7 @@ pub async fn lets_one_of_many_creators_win(h: &dyn Harness) {
 
 /// Nothing of the one before is left in it: no lock, no op id, no version, no lifetime.
 pub async fn creates_afresh_where_a_session_was(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in End::ALL {
         let stamp = given::stamp();
         let req = Create {
@@ -209,7 +209,7 @@ pub async fn creates_afresh_where_a_session_was(h: &dyn Harness) {
 
 /// Every verb on a key that was never used, and nothing is there afterwards.
 pub async fn leaves_nothing_at_an_unknown_key(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (other, snapshot) = given::stored(&*r1).await;
     expect::exactly(r1.delete(&other, given::log_out()).await, &Deleted::Done);
     let key = given::key();
@@ -221,7 +221,7 @@ pub async fn leaves_nothing_at_an_unknown_key(h: &dyn Harness) {
 
 /// Every verb on a session whose life is over, while its record may still be there.
 pub async fn leaves_nothing_at_an_expired_key(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for locked in [false, true] {
         let (key, snapshot) = given::stored(&*r1).await;
         if locked {
@@ -237,7 +237,7 @@ pub async fn leaves_nothing_at_an_expired_key(h: &dyn Harness) {
 
 /// Number and op id, in the answer and in the record.
 pub async fn answers_each_save_with_the_next_version(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, mut last) = given::stored(&*r1).await;
     for round in 0..10 {
         let (writer, reader) = if round % 2 == 0 {
@@ -261,7 +261,7 @@ pub async fn answers_each_save_with_the_next_version(h: &dyn Harness) {
 /// Stale is every version but the present one: an older one, and one of which only the number or
 /// only the op id is right.
 pub async fn refuses_a_save_under_a_stale_guard(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     expect::written(r2.save(&key, given::save(&first, given::data())).await);
     let second = given::read(&*r2, &key).await;
@@ -307,7 +307,7 @@ pub async fn refuses_a_save_under_a_stale_guard(h: &dyn Harness) {
 
 /// Whatever the reason of the refusal, and although the save would have released the lock.
 pub async fn leaves_the_lock_of_a_refused_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, fence) = given::held(&*r1, &key, &first).await;
     expect::written(
@@ -341,7 +341,7 @@ pub async fn leaves_the_lock_of_a_refused_save(h: &dyn Harness) {
 /// The op id, the epoch, the lock, the version: in this order, so that every driver tells the same
 /// when more than one thing is wrong.
 pub async fn checks_a_save_in_order(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut last = first.clone();
     for _ in 0..=OpId::REMEMBERED {
@@ -393,7 +393,7 @@ pub async fn checks_a_save_in_order(h: &dyn Harness) {
 
 /// All base their save on the same version.
 pub async fn lets_one_of_many_savers_win(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, mut last) = given::stored(&*r1).await;
     for _ in 0..20 {
         let reqs: Vec<Save> = (0..16).map(|_| given::save(&last, given::data())).collect();
@@ -423,7 +423,7 @@ pub async fn lets_one_of_many_savers_win(h: &dyn Harness) {
 
 /// Readers beside a writer see whole records only: head and data of one and the same save.
 pub async fn shows_whole_records_to_readers_beside_a_writer(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     // Each record tells its own op id, at both ends of many bytes.
     let record = |op: OpId| Redacted::from(op.as_bytes().repeat(512));
     let req = given::create("");
@@ -458,7 +458,7 @@ pub async fn shows_whole_records_to_readers_beside_a_writer(h: &dyn Harness) {
 /// Whose open may take the lock changes with the save, in the same step, and not with a refused
 /// one.
 pub async fn changes_the_proofs_with_the_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (old, new) = (first.stamp.proofs.current, given::proof());
     let renewed = |of: &Snapshot, current, pending| Save {
@@ -496,7 +496,7 @@ pub async fn changes_the_proofs_with_the_save(h: &dyn Harness) {
 /// Save, touch, guarded delete and grant of a request that was opened before, all `Ended`: nothing
 /// changes, nothing is shown. Only a log-out still works.
 pub async fn refuses_every_request_of_an_ended_epoch(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, opened) = given::stored(&*r1).await;
     let login = Save {
         stamp: given::stamp(),
@@ -551,7 +551,7 @@ pub async fn keeps_the_lock_through_an_authentication(h: &dyn Harness) {
 /// Whatever kind of save it was, and however many others came between, as far as their op ids are
 /// remembered.
 pub async fn answers_a_resent_save_as_the_first_time(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for others in [0, 1, OpId::REMEMBERED - 1] {
         for kind in Kind::ALL {
             let (key, first) = given::stored(&*r1).await;
@@ -576,7 +576,7 @@ pub async fn answers_a_resent_save_as_the_first_time(h: &dyn Harness) {
 
 /// One more save than is remembered, and it is neither `Conflict` nor `LockLost` nor done again.
 pub async fn cannot_resolve_a_resend_after_too_many_saves(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for kind in Kind::ALL {
         let (key, first) = given::stored(&*r1).await;
         let (req, still_held) = kind.of_save(&*r1, &key, &first).await;
@@ -594,7 +594,7 @@ pub async fn cannot_resolve_a_resend_after_too_many_saves(h: &dyn Harness) {
 
 /// The request itself was lost, not its answer.
 pub async fn applies_a_resend_whose_first_never_arrived_once(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for kind in Kind::ALL {
         let (key, first) = given::stored(&*r1).await;
         let (req, _) = kind.of_save(&*r1, &key, &first).await;
@@ -617,7 +617,7 @@ pub async fn applies_a_resend_whose_first_never_arrived_once(h: &dyn Harness) {
 /// As long as every save since its guard is remembered, a resend that is not among them was never
 /// applied. A request that was not sent before is never in doubt.
 pub async fn tells_a_refused_resend_from_a_doubtful_one(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let never_arrived = Save {
         resend: true,
@@ -640,7 +640,7 @@ pub async fn tells_a_refused_resend_from_a_doubtful_one(h: &dyn Harness) {
 
 /// A refused save was not applied, so that its op id is not known as done.
 pub async fn forgets_the_op_id_of_a_refused_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, _) = given::held(&*r2, &key, &first).await;
     let req = given::save(&first, given::data());
@@ -657,7 +657,7 @@ pub async fn forgets_the_op_id_of_a_refused_save(h: &dyn Harness) {
 
 /// The first sending released the lock, and the next one has it by now.
 pub async fn takes_no_lock_from_the_next_holder_by_a_resend(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, _) = given::held(&*r1, &key, &first).await;
     let req = given::save_and_release(token, &first, given::data());
@@ -677,7 +677,7 @@ pub async fn takes_no_lock_from_the_next_holder_by_a_resend(h: &dyn Harness) {
 
 /// The very request, whether it says so or not, also when it was saved over.
 pub async fn answers_a_resent_create_as_the_first_time(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for others in [0, 1, OpId::REMEMBERED - 1] {
         let (key, req) = (given::key(), given::create(given::data()));
         let version = expect::created(r1.create(&key, req.clone()).await);
@@ -696,7 +696,7 @@ pub async fn answers_a_resent_create_as_the_first_time(h: &dyn Harness) {
 
 /// A resent create of another is `Taken` as long as all op ids since the first are remembered.
 pub async fn tells_a_taken_key_from_a_doubtful_create(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, mine) = (given::key(), given::create(given::data()));
     expect::created(r1.create(&key, mine.clone()).await);
     let resent = |req: Create| Create {
@@ -723,7 +723,7 @@ pub async fn tells_a_taken_key_from_a_doubtful_create(h: &dyn Harness) {
 
 /// The grant is told as long as it holds; it is never given anew.
 pub async fn grants_a_resent_create_no_second_lock(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in ["not yet", "by release", "by its hold", "and another has it"] {
         let claim = given::claim();
         let token = claim.token;
@@ -766,7 +766,7 @@ pub async fn grants_a_resent_create_no_second_lock(h: &dyn Harness) {
 /// Many writers, each answer lost once: what they count in the record is what was acknowledged,
 /// each save once.
 pub async fn counts_each_save_once_when_every_answer_is_lost(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, _) = given::stored_as(&*r1, given::create(0_u64.to_be_bytes().to_vec())).await;
     let tallies = together((0..6).map(|i| {
         let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -805,7 +805,7 @@ pub async fn counts_each_save_once_when_every_answer_is_lost(h: &dyn Harness) {
 
 /// Every kind of save, deleted or expired before.
 pub async fn revives_nothing_by_a_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in End::ALL {
         for kind in Kind::ALL {
             for arrived in [false, true] {
@@ -833,7 +833,7 @@ pub async fn revives_nothing_by_a_save(h: &dyn Harness) {
 
 /// However long a life the touch wished for.
 pub async fn revives_nothing_by_a_touch(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in End::ALL {
         let (key, first) = given::stored(&*r1).await;
         end.of(h, &*r2, &key).await;
@@ -847,7 +847,7 @@ pub async fn revives_nothing_by_a_touch(h: &dyn Harness) {
 
 /// Acquire, with or without a wait, renew, release, break: none leaves a lock behind.
 pub async fn locks_nothing_that_is_over(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in End::ALL {
         let (key, first) = given::stored(&*r1).await;
         let (token, fence) = given::held(&*r1, &key, &first).await;
@@ -862,7 +862,7 @@ pub async fn locks_nothing_that_is_over(h: &dyn Harness) {
 /// A delete against writers: whoever comes later is told so, and the session stays gone.
 pub async fn stays_deleted_under_racing_writers(h: &dyn Harness) {
     for _ in 0..50 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let (key, first) = given::stored(&*r1).await;
         let racers = (0..5).map(|i| {
             let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -894,7 +894,7 @@ pub async fn stays_deleted_under_racing_writers(h: &dyn Harness) {
 
 /// Held by another, waited for, saved since: a log-out asks for none of it.
 pub async fn deletes_over_lock_version_and_queue(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, _) = given::held(&*r1, &key, &first).await;
     expect::written(
@@ -917,7 +917,7 @@ pub async fn deletes_over_lock_version_and_queue(h: &dyn Harness) {
 
 /// At its next call, whatever it is.
 pub async fn tells_the_holder_of_a_deleted_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, _) = given::held(&*r1, &key, &first).await;
     expect::exactly(r2.delete(&key, given::log_out()).await, &Deleted::Done);
@@ -936,7 +936,7 @@ pub async fn tells_the_holder_of_a_deleted_session(h: &dyn Harness) {
 
 /// Once `Done`, then `Nothing`, guarded or not; and what was never there is `Nothing`, too.
 pub async fn deletes_twice_without_complaint(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in End::ALL {
         let (key, first) = given::stored(&*r1).await;
         end.of(h, &*r1, &key).await;
@@ -959,7 +959,7 @@ pub async fn deletes_twice_without_complaint(h: &dyn Harness) {
 /// One of many is `Done`.
 pub async fn lets_one_of_many_deleters_win(h: &dyn Harness) {
     for _ in 0..20 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let (key, _) = given::stored(&*r1).await;
         let answers = together((0..8).map(|i| {
             let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -977,7 +977,7 @@ pub async fn lets_one_of_many_deleters_win(h: &dyn Harness) {
 
 /// Each part of the guard for itself; a refused delete changes nothing.
 pub async fn deletes_under_its_guard_only(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     expect::written(r2.save(&key, given::save(&first, given::data())).await);
     let second = given::read(&*r2, &key).await;
@@ -1027,7 +1027,7 @@ pub async fn deletes_under_its_guard_only(h: &dyn Harness) {
 
 /// A shorter one changes nothing, a longer one is answered to the resolution of the store.
 pub async fn never_lowers_the_lifetime_by_a_touch(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let off = 2 * r1.info().ttl_resolution;
     let mut end = end_of(&first);
@@ -1059,7 +1059,7 @@ pub async fn never_lowers_the_lifetime_by_a_touch(h: &dyn Harness) {
 
 /// It writes no version, and the guard of whoever opened before still holds.
 pub async fn changes_neither_data_nor_version_by_a_touch(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     for ttl in [SHORT, 2 * TTL] {
         expect::touched(r2.touch(&key, given::touch(&first, ttl)).await);
@@ -1072,7 +1072,7 @@ pub async fn changes_neither_data_nor_version_by_a_touch(h: &dyn Harness) {
 
 /// It needs no lock and disturbs none.
 pub async fn touches_beside_a_holder(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let (token, fence) = given::held(&*r1, &key, &first).await;
     let before = expect::renewed(r1.renew(&key, &token, HOLD).await);
@@ -1087,7 +1087,7 @@ pub async fn touches_beside_a_holder(h: &dyn Harness) {
 
 /// A touched session lives on past its first end.
 pub async fn lives_as_long_as_the_last_touch_says(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     for _ in 0..3 {
         h.advance(TTL - SHORT).await;
@@ -1101,7 +1101,7 @@ pub async fn lives_as_long_as_the_last_touch_says(h: &dyn Harness) {
 
 /// Not the version, not the lifetime, not what the storage holds.
 pub async fn changes_nothing_by_a_read(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let holdings = h.holdings().await;
     for _ in 0..5 {
@@ -1120,7 +1120,7 @@ pub async fn changes_nothing_by_a_read(h: &dyn Harness) {
 
 /// Longer or shorter than what was left.
 pub async fn sets_the_lifetime_by_a_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, mut last) = given::stored(&*r1).await;
     for ttl in [2 * TTL, SHORT, SHORT, TTL, 30 * TTL] {
         h.advance(SHORT / 4).await;
@@ -1156,7 +1156,7 @@ pub async fn ends_a_session_when_the_last_save_says(h: &dyn Harness) {
 /// Whatever is read, locked, released, refused or failed, with a lifetime of its own in the
 /// request.
 pub async fn leaves_the_lifetime_to_saves_and_touches(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let short = |req: Save| Save { ttl: SHORT, ..req };
     let (token, fence) = given::held(&*r1, &key, &first).await;
@@ -1196,7 +1196,7 @@ pub async fn leaves_the_lifetime_to_saves_and_touches(h: &dyn Harness) {
 
 /// The limit itself is allowed; one byte more leaves the old record, its lifetime and its lock.
 pub async fn refuses_a_record_over_the_limit(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let limit = r1.info().max_record;
     let (key, first) = given::stored_as(&*r1, given::create(given::bytes(limit))).await;
     expect::written(
@@ -1269,7 +1269,7 @@ pub async fn keeps_neighbours_apart(h: &dyn Harness) {
 
 /// Dropped after every number of polls that it can be dropped after, then sent again.
 pub async fn leaves_all_or_nothing_of_a_dropped_save(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for wait in 1.. {
         let (key, first) = given::stored(&*r1).await;
         let req = given::save(&first, given::data());
@@ -1298,7 +1298,7 @@ pub async fn leaves_all_or_nothing_of_a_dropped_save(h: &dyn Harness) {
 
 /// As for a save; and no lock is left by the one that nobody waits for any more.
 pub async fn leaves_all_or_nothing_of_a_dropped_create(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for wait in 1.. {
         let key = given::key();
         let req = Create {
@@ -1328,7 +1328,7 @@ pub async fn leaves_all_or_nothing_of_a_dropped_create(h: &dyn Harness) {
 
 /// Record and lock go together: never a lock without its session, never half a delete.
 pub async fn leaves_all_or_nothing_of_a_dropped_delete(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for wait in 1.. {
         let (key, first) = given::stored(&*r1).await;
         let (_, fence) = given::held(&*r1, &key, &first).await;
@@ -1356,7 +1356,7 @@ pub async fn leaves_all_or_nothing_of_a_dropped_delete(h: &dyn Harness) {
 
 /// Before its end it is there, from its end on it is not, swept or not.
 pub async fn ends_a_session_at_its_ttl(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let (key, _) = given::stored(&*r1).await;
     h.advance(TTL - Duration::from_secs(1)).await;
     let seen = given::read(&*r2, &key).await;
@@ -1386,7 +1386,7 @@ pub async fn ends_a_session_without_lifetime_at_once(h: &dyn Harness) {
 
 /// A holder's lock ends with its session, not after it.
 pub async fn ends_the_lock_with_its_session(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let req = Create {
         ttl: SHORT,
         lock: Some(Claim {
@@ -1481,15 +1481,18 @@ enum Kind {
     Authenticating,
     Held,
     Releasing,
+    /// Wishes to release a lock that it does not have.
+    ReleasingNothing,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Plain,
         Self::Renewing,
         Self::Authenticating,
         Self::Held,
         Self::Releasing,
+        Self::ReleasingNothing,
     ];
 
     /// A save of this kind that is allowed, and the token that holds the lock after it.
@@ -1502,6 +1505,10 @@ impl Kind {
         let req = given::save(over, given::data());
         match self {
             Self::Plain => (req, None),
+            Self::ReleasingNothing => {
+                let release = true;
+                (Save { release, ..req }, None)
+            }
             Self::Renewing => {
                 let mut req = req;
                 req.stamp.proofs.pending = Some(given::proof());
@@ -1523,10 +1530,6 @@ impl Kind {
             }
         }
     }
-}
-
-async fn two(h: &dyn Harness) -> (Arc<dyn Driver>, Arc<dyn Driver>) {
-    (h.connect().await, h.connect().await)
 }
 
 /// What a store might take for something of its own, and every length at which it might cut.
@@ -1579,11 +1582,6 @@ fn end_of(record: &Snapshot) -> Timestamp {
 fn number_in(record: &Snapshot) -> u64 {
     let bytes = record.data[..].try_into().expect("eight bytes");
     u64::from_be_bytes(bytes)
-}
-
-async fn holder(driver: &dyn Driver, key: &Key) -> Option<Fence> {
-    let state = driver.inspect(key).await.expect("an answer");
-    state.holder.map(|holder| holder.fence)
 }
 
 /// Saves that many times more, under the lock if there is one.

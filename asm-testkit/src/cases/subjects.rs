@@ -15,7 +15,7 @@ use crate::{
 
 /// With when each was reserved, under which generation, and what is left of its life.
 pub async fn lists_sessions_in_the_order_of_reservation(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let mut keys = Vec::new();
     for i in 0..5 {
@@ -52,7 +52,7 @@ pub async fn lists_sessions_in_the_order_of_reservation(h: &dyn Harness) {
 
 /// A second reservation is no second entry, and no younger one.
 pub async fn keeps_the_place_of_one_reserved_again(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let keys = bound(&r1, &subject, 3).await;
     let before = list(&r2, &subject).await;
@@ -71,7 +71,7 @@ pub async fn keeps_the_place_of_one_reserved_again(h: &dyn Harness) {
 /// Deleted or expired: not in the next listing, not in a later one, also when its key is used
 /// again.
 pub async fn lists_no_session_that_is_over(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for delete in [true, false] {
         let subject = given::subject();
         let req = Create {
@@ -104,7 +104,7 @@ pub async fn lists_no_session_that_is_over(h: &dyn Harness) {
 
 /// A session that is over stays over, and is not listed.
 pub async fn revives_nothing_by_a_reservation(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for delete in [true, false] {
         let subject = given::subject();
         let (key, _) = given::stored(&*r1).await;
@@ -125,7 +125,7 @@ pub async fn revives_nothing_by_a_reservation(h: &dyn Harness) {
 
 /// However long its session lives.
 pub async fn keeps_an_entry_as_long_as_it_was_reserved_for(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let mut keys = Vec::new();
     for _ in 0..2 {
@@ -164,7 +164,7 @@ pub async fn leaves_nothing_of_an_unknown_subject(h: &dyn Harness) {
 
 /// As often as it is asked, also about keys that are not listed; all others stay, in their order.
 pub async fn forgets_what_it_is_told_to(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let keys = bound(&r1, &subject, 5).await;
     let forget = async |driver: &Arc<dyn Driver>, keys: &[Key]| {
@@ -225,7 +225,7 @@ pub async fn keeps_subjects_apart(h: &dyn Harness) {
 /// All but the one to keep, which moves into the new generation; and all of them stay listed until
 /// they are forgotten, so that a crash in between loses none.
 pub async fn revokes_all_but_the_one_to_keep(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let keys = bound(&r1, &subject, 4).await;
     let before = list(&r1, &subject).await.generation;
@@ -258,7 +258,7 @@ pub async fn revokes_all_but_the_one_to_keep(h: &dyn Harness) {
 
 /// None to keep, or one that is not the subject's, which does not become so.
 pub async fn revokes_all(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for keep in [None, Some(given::stored(&*r1).await.0)] {
         let subject = given::subject();
         let keys = bound(&r1, &subject, 3).await;
@@ -270,7 +270,7 @@ pub async fn revokes_all(h: &dyn Harness) {
 
 /// Whoever reserves again after a revocation is of the new generation.
 pub async fn moves_one_reserved_again_into_the_new_generation(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let keys = bound(&r1, &subject, 2).await;
     let revoked = revoke(&r2, &subject, None).await;
@@ -285,7 +285,7 @@ pub async fn moves_one_reserved_again_into_the_new_generation(h: &dyn Harness) {
 /// Not even when all of a subject's sessions are gone and forgotten: else a revoked one would count
 /// as one of the present.
 pub async fn never_comes_back_to_an_old_generation(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let mut generations = Vec::new();
     for _ in 0..10 {
@@ -318,7 +318,7 @@ pub async fn never_comes_back_to_an_old_generation(h: &dyn Harness) {
 /// afterwards is of the present generation.
 pub async fn revokes_a_racing_login_or_is_seen_by_it(h: &dyn Harness) {
     for _ in 0..40 {
-        let (r1, r2) = two(h).await;
+        let (r1, r2) = given::two(h).await;
         let subject = given::subject();
         let earlier = bound(&r1, &subject, 1).await;
         let logins = together((0..6).map(|i| {
@@ -353,7 +353,7 @@ pub async fn revokes_a_racing_login_or_is_seen_by_it(h: &dyn Harness) {
 
 /// The cap counts the one that is reserved; a refused one is not listed.
 pub async fn refuses_one_session_too_many(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for cap in [1, 2, 5] {
         let subject = given::subject();
         let mut keys = Vec::new();
@@ -381,7 +381,7 @@ pub async fn refuses_one_session_too_many(h: &dyn Harness) {
 
 /// Deleted, expired, forgotten: none takes a place, although nobody listed since.
 pub async fn counts_living_sessions_only(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for end in ["deleted", "expired", "forgotten"] {
         let subject = given::subject();
         let keys = bound(&r1, &subject, 3).await;
@@ -438,7 +438,7 @@ pub async fn holds_a_cap_that_evicts_the_idle(h: &dyn Harness) {
 /// 64 logins at once, over two handles, while a third looks on.
 async fn hold_a_cap(h: &dyn Harness, victim: fn(&Listing) -> Option<Key>) {
     const CAP: u32 = 5;
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let subject = given::subject();
     let logins = together((0..65).map(|i| {
         let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
@@ -523,10 +523,6 @@ async fn revoke_all(driver: &Arc<dyn Driver>, subject: &Subject) {
     }
     let forgotten = index(driver).forget(subject, revoked.keys).await;
     forgotten.expect("an answer");
-}
-
-async fn two(h: &dyn Harness) -> (Arc<dyn Driver>, Arc<dyn Driver>) {
-    (h.connect().await, h.connect().await)
 }
 
 fn index(driver: &Arc<dyn Driver>) -> &dyn SubjectIndex {

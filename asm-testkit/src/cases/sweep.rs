@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_secs(60);
 
 /// With everything they had; the living stay as they are.
 pub async fn removes_what_is_over_and_nothing_else(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let mut living = Vec::new();
     for _ in 0..20 {
         living.push(given::stored(&*r1).await);
@@ -43,7 +43,7 @@ pub async fn removes_what_is_over_and_nothing_else(h: &dyn Harness) {
 
 /// What was swept is not there to be swept again.
 pub async fn counts_each_removal_once(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     assert_eq!(sweep(&r1, 1).await.removed, 0);
     for _ in 0..10 {
         given::stored_as(&*r1, short_lived()).await;
@@ -87,7 +87,7 @@ pub async fn goes_in_batches(h: &dyn Harness) {
 
 /// The scan saw it when it was about to end; then it was touched, or saved; then the sweep went on.
 pub async fn spares_what_lives_on_since_the_scan(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     let mut sessions = Vec::new();
     for _ in 0..40 {
         sessions.push(given::stored_as(&*r1, short_lived()).await);
@@ -120,7 +120,7 @@ pub async fn spares_what_lives_on_since_the_scan(h: &dyn Harness) {
 /// Touches, sweeps and the end of the old life at the same moment: who was told that the session
 /// lives on finds it.
 pub async fn spares_what_is_touched_at_the_last_moment(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for _ in 0..30 {
         let mut sessions = Vec::new();
         for _ in 0..8 {
@@ -157,7 +157,7 @@ pub async fn spares_what_is_touched_at_the_last_moment(h: &dyn Harness) {
 
 /// Sweeping while others create, and sweeping twice at a time: each is removed by one of them.
 pub async fn sweeps_beside_others(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for _ in 0..60 {
         given::stored_as(&*r1, short_lived()).await;
     }
@@ -223,7 +223,7 @@ pub async fn refuses_a_foreign_cursor(h: &dyn Harness) {
 
 /// A stored cursor works however much later, when everything that it was made of is gone.
 pub async fn goes_on_from_an_old_cursor(h: &dyn Harness) {
-    let (r1, r2) = two(h).await;
+    let (r1, r2) = given::two(h).await;
     for _ in 0..200 {
         given::stored_as(&*r1, short_lived()).await;
     }
@@ -238,10 +238,6 @@ pub async fn goes_on_from_an_old_cursor(h: &dyn Harness) {
         assert_eq!((swept.removed, swept.failed), (0, 0));
         from = swept.next;
     }
-}
-
-async fn two(h: &dyn Harness) -> (Arc<dyn Driver>, Arc<dyn Driver>) {
-    (h.connect().await, h.connect().await)
 }
 
 fn short_lived() -> Create {
