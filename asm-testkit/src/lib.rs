@@ -20,6 +20,7 @@ mod counting;
 mod harness;
 mod layer;
 mod run;
+mod table;
 mod together;
 mod waiting;
 
@@ -31,3 +32,4 @@ pub use counting::{Calls, Counting};
 pub use harness::Harness;
 pub use layer::{Call, Layer, Layered, Verb};
 pub use run::{Failure, Suite, Way};
+pub use table::contract_table;

@@ -1,0 +1,45 @@
+//! The list of cases is whole, and `CONTRACT.md` shows it.
+
+use std::{collections::HashSet, env, fs, path::Path};
+
+use asm_testkit::{CASES, SENTENCES, contract_table};
+
+#[test]
+fn every_sentence_has_a_case() {
+    for (part, sentence) in SENTENCES {
+        assert!(
+            CASES.iter().any(|case| case.sentence == *sentence),
+            "{part}: no case shows \"{sentence}\""
+        );
+    }
+}
+
+#[test]
+fn every_case_has_a_name_of_its_own() {
+    let mut seen = HashSet::new();
+    for case in CASES {
+        assert!(
+            seen.insert((case.module, case.name)),
+            "{case} is listed twice"
+        );
+    }
+    assert!(
+        seen.len() > 100,
+        "the list of cases has shrunk to {}",
+        seen.len()
+    );
+}
+
+#[test]
+fn the_page_shows_the_list() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRACT.md");
+    let table = contract_table(|_| Vec::new());
+    if env::var_os("ASM_BLESS").is_some() {
+        fs::write(&page, &table).expect("a page that can be written");
+    }
+    let shown = fs::read_to_string(&page).unwrap_or_default();
+    assert!(
+        shown == table,
+        "CONTRACT.md is out of date: ASM_BLESS=1 cargo test -p asm-testkit --test contract"
+    );
+}
