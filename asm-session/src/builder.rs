@@ -12,7 +12,7 @@ use std::{
 use asm_core::{CONTRACT, Clock, Codec, Driver, Label, Timestamp};
 
 use crate::{
-    AtCap, Decisions, Events, Format, IdSource, Lifetimes, LockMode, OnConflict, OnLockTimeout,
+    AtCap, Decisions, Events, Format, IdSource, Json, Lifetimes, LockMode, OnConflict, OnLockTimeout,
     OsRandom, Result, RotationPolicy, SessionError, Sessions,
     clock::{Spawn, StoreTime, process_clock, process_spawn},
     counters::Counting,
@@ -40,7 +40,8 @@ pub struct SessionsBuilder {
     rotation: RotationPolicy,
     envelope: EnvelopeBuilder,
     limits: Limits,
-    formats: Formats,
+    format: Arc<dyn Format>,
+    other_formats: Vec<Arc<dyn Format>>,
     subjects: SubjectSettings,
     ids: Arc<dyn IdSource>,
     clock: Option<Arc<dyn Clock>>,
@@ -65,7 +66,8 @@ impl SessionsBuilder {
             rotation: RotationPolicy::default(),
             envelope: Envelope::builder(),
             limits: Limits::default(),
-            formats: Formats::default(),
+            format: Arc::new(Json),
+            other_formats: Vec::new(),
             subjects: SubjectSettings::default(),
             ids: Arc::new(OsRandom),
             clock: process_clock(),
@@ -190,7 +192,13 @@ impl SessionsBuilder {
     /// How values are written; JSON unless set. Those of the formats of this crate are read in any
     /// case.
     pub fn format(mut self, format: impl Format) -> Self {
-        self.formats = Formats::new(Arc::new(format), []);
+        self.format = Arc::new(format);
+        self
+    }
+
+    /// Reads values of this format, and writes none.
+    pub fn reads_format(mut self, format: impl Format) -> Self {
+        self.other_formats.push(Arc::new(format));
         self
     }
 
@@ -261,6 +269,8 @@ impl SessionsBuilder {
     /// `Usage` for settings that make no sense together, `Store` for codecs that do not.
     pub fn build(mut self) -> Result<Sessions> {
         self.check()?;
+        let formats = Formats::new(self.format, self.other_formats);
+        formats.check()?;
         let info = self.driver.info();
         self.limits.stored = self.limits.stored.min(info.max_record);
         let clock = self.clock.take();
@@ -274,7 +284,7 @@ impl SessionsBuilder {
             shared: Arc::new(Shared {
                 driver: self.driver,
                 envelope: self.envelope.limits(self.limits).build()?,
-                formats: self.formats,
+                formats,
                 lifetimes: self.lifetimes,
                 locks: self.locks,
                 on_conflict: self.on_conflict,

@@ -47,6 +47,10 @@ counters! {
     failed_decisions,
     /// Events that nobody was told of, panicked, or took too long.
     failed_events,
+    /// Parts of records that were stored without a compressor, because it failed.
+    failed_compressions,
+    /// Parts of records that were read although they should have been sealed, during a migration.
+    unsealed_reads,
 }
 
 #[derive(Debug, Default)]

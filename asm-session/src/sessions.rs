@@ -176,7 +176,12 @@ impl Sessions {
     /// How often things happened since these sessions were built.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.shared.counting.read()
+        let bytes = self.shared.envelope.counts();
+        Counters {
+            failed_compressions: bytes.compressor_failed,
+            unsealed_reads: bytes.read_unsealed,
+            ..self.shared.counting.read()
+        }
     }
 
     /// The driver, for what only operators ask of it: clean-up, for one.

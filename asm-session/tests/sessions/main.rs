@@ -1,4 +1,5 @@
 //! Sessions over the memory driver, with time moved by hand.
 
+mod merging;
 mod modes;
 mod world;
