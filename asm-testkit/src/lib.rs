@@ -6,6 +6,13 @@
 //! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`] and
 //!   [`Chaos`] are made with it.
 //! - [`cancel_at`] drops a future at its n-th await, [`count_awaits`] tells how many there are.
+//!
+//! The chapter [`writing_a_driver`] tells how to write one, and how to run the suite on it.
+//!
+//! # For tests only
+//!
+//! A driver depends on this crate as a dev-dependency. Applications that test code of their own
+//! against a troubled store may use the tools, too.
 
 pub mod cases;
 pub mod expect;
@@ -33,3 +40,6 @@ pub use harness::Harness;
 pub use layer::{Call, Layer, Layered, Verb};
 pub use run::{Failure, Suite, Way};
 pub use table::contract_table;
+
+#[doc = include_str!("../docs/writing-a-driver.md")]
+pub mod writing_a_driver {}
