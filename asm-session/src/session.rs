@@ -428,8 +428,7 @@ impl Session {
     #[must_use]
     #[doc(alias = "is_dirty")]
     pub fn is_modified(&self) -> bool {
-        matches!(self.life, Life::New | Life::Stored)
-            && (self.journal.is_modified() || self.changes.is_modified())
+        self.journal.is_modified() || self.changes.is_modified()
     }
 
     /// Whether it holds the lock, as far as it knows.
