@@ -725,7 +725,7 @@ pub async fn full_queue_refuses(h: &dyn Harness) {
     assert!(!again.is_over(), "a resent wish found its own queue full");
     drop(again);
 
-    let (token, _) = (token, queue.clear());
+    drop(queue);
     until(async || is_only_held(&*r1, &key).await).await;
     let waiting = Waiting::queued(&r2, &key, wish()).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
@@ -906,7 +906,7 @@ pub async fn live_waiter_keeps_its_place(h: &dyn Harness) {
     let later = Waiting::queued(&r2, &key, later).await;
     h.advance(10 * h.recheck()).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
-    let _fence = earlier.held(h).await;
+    earlier.held(h).await;
     assert!(!later.is_over());
 }
 
