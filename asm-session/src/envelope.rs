@@ -816,9 +816,7 @@ mod tests {
         assert!(found(&compressing()));
         assert!(!found(&sealing()));
         // A record whose head says that it was compressed is none that we wrote.
-        let mut record = b"ASM\x01\x01\x04runs".to_vec();
-        record.extend_from_slice(&[0; 8]);
-        record.extend_from_slice(&[0; 9]);
+        let record = [&PREFIX[..], &header(&["runs"], 0), &header(&[], 0)].concat();
         assert_eq!(
             kind(decode(&compressing(), &KEY, &record.into())),
             ErrorKind::Corrupt
@@ -828,12 +826,11 @@ mod tests {
     #[test]
     fn what_does_not_shrink_is_stored_as_it_is() {
         let envelope = compressing();
-        let item = Bytes::from_static(b"abcdefgh");
-        let stored = envelope
-            .encode_item(Place::of(&KEY), "f", item.clone())
-            .unwrap();
-        assert_eq!(stored.len(), PREFIX.len() + 9 + item.len());
-        assert!(stored.ends_with(&item));
+        for item in ["abcdefgh", "aabb", ""] {
+            let stored = envelope.encode_item(Place::of(&KEY), "f", item.into());
+            let expected = [&PREFIX[..], &header(&[], item.len()), item.as_bytes()].concat();
+            assert_eq!(stored.unwrap(), expected);
+        }
     }
 
     #[test]
@@ -898,6 +895,24 @@ mod tests {
             kind(decode(&sealing(), &KEY, &newer.into())),
             ErrorKind::Unreadable
         );
+    }
+
+    #[test]
+    fn a_record_names_eight_codecs_at_most() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        let reads = |builder: EnvelopeBuilder, name| builder.reads(Runs::new(name));
+        let reader = names.into_iter().fold(Envelope::builder(), reads);
+        let reader = reader.build().unwrap();
+        let read = |names: &[&str]| {
+            let stored = [&PREFIX[..], &header(names, 0)].concat();
+            reader.decode_item(Place::of(&KEY), "f", stored.into(), NOW)
+        };
+        assert_eq!(read(&names[..8]).unwrap(), "");
+        assert_eq!(read(&names).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(&["a", "a"]).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(&["A"]).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(&[""]).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(&["j"]).unwrap_err().kind(), ErrorKind::Unreadable);
     }
 
     #[test]
@@ -1107,6 +1122,24 @@ mod tests {
         }
 
         #[test]
+        fn no_edit_of_a_sealed_record_is_accepted(
+            at in any::<prop::sample::Index>(),
+            removed in 0..20_usize,
+            inserted in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            for envelope in [plain(), compressing(), sealing()] {
+                let record = envelope.encode(Place::of(&KEY), &head(), &body()).unwrap();
+                let mut edited = record.to_vec();
+                let at = at.index(record.len());
+                edited.splice(at..(at + removed).min(record.len()), inserted.iter().copied());
+                match decode(&envelope, &KEY, &edited.clone().into()) {
+                    Ok(_) => prop_assert!(edited == record || !envelope.seals()),
+                    Err(error) => prop_assert!(is_typed(error.kind()), "{}", error),
+                }
+            }
+        }
+
+        #[test]
         fn any_bytes_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let len = bytes.len().min(4);
             bytes[..len].copy_from_slice(&PREFIX[..len]);
@@ -1119,6 +1152,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// All of a frame but its content, which has this length before and after the codecs.
+    fn header(codecs: &[&str], len: usize) -> Vec<u8> {
+        let mut out = vec![codecs.len() as u8];
+        for name in codecs {
+            out.push(name.len() as u8);
+            out.extend_from_slice(name.as_bytes());
+        }
+        out.extend_from_slice(&(len as u32).to_be_bytes());
+        out.extend_from_slice(&(len as u32).to_be_bytes());
+        out
     }
 
     fn flipped(record: &Bytes, bit: usize) -> Bytes {

@@ -93,7 +93,6 @@ impl Lifetimes {
         Self {
             idle,
             absolute: Some(absolute),
-            bot_idle: idle,
             max: idle,
             ..Self::default()
         }
@@ -446,6 +445,8 @@ mod tests {
             (Lifetimes::aal3(), 15 * MINUTE, 12 * HOUR),
         ];
         for (lifetimes, idle, absolute) in levels {
+            assert_eq!(lifetimes.idle(), idle);
+            assert_eq!(lifetimes.absolute(), Some(absolute));
             let kinds = [ClientKind::Human, ClientKind::Bot];
             for head in kinds
                 .into_iter()
