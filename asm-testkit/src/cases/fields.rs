@@ -502,7 +502,10 @@ pub async fn sums_parallel_increments_exactly(h: &dyn Harness) {
     }))
     .await;
     let told: HashSet<i64> = sums.into_iter().flatten().collect();
-    assert_eq!(told, (1..=400).collect());
+    assert!(
+        told == (1..=400).collect(),
+        "a sum was told twice, or not at all"
+    );
     let field = Field::of(&key, &session, "a");
     field.expect(&r2, &FieldValue::Number(400)).await;
 }
@@ -556,23 +559,31 @@ pub async fn keeps_every_parallel_item_once(h: &dyn Harness) {
 pub async fn hands_a_value_to_one_of_many_takers(h: &dyn Harness) {
     let (r1, r2) = given::two(h).await;
     let (key, session) = given::stored(&*r1).await;
-    for _ in 0..20 {
-        let field = Field::of(&key, &session, "a");
-        let data = given::data();
-        field.set(&r1, data.clone()).await.expect("an answer");
-        let taken = together((0..16).map(|i| {
-            let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
-            let field = field.clone();
-            async move {
-                match field.write(&driver, FieldChange::Take).await {
+    let values: Vec<(Field, Redacted)> = (0..100)
+        .map(|i| (Field::of(&key, &session, &format!("{i}")), given::data()))
+        .collect();
+    for (field, data) in &values {
+        let set = field.set(&r1, data.clone()).await;
+        expect::exactly(set, &FieldWritten::Done);
+    }
+    let taken = together((0..8).map(|i| {
+        let driver = Arc::clone(if i % 2 == 0 { &r1 } else { &r2 });
+        let fields: Vec<Field> = values.iter().map(|(field, _)| field.clone()).collect();
+        async move {
+            let mut taken = Vec::new();
+            for field in fields {
+                taken.push(match field.write(&driver, FieldChange::Take).await {
                     Ok(FieldWritten::Taken(taken)) => taken,
                     other => panic!("expected Taken, and the answer was {other:?}"),
-                }
+                });
             }
-        }))
-        .await;
-        let taken: Vec<FieldValue> = taken.into_iter().flatten().collect();
-        assert_eq!(taken, [FieldValue::Bytes(data)]);
+            taken
+        }
+    }))
+    .await;
+    for (i, (_, data)) in values.iter().enumerate() {
+        let taken: Vec<&FieldValue> = taken.iter().filter_map(|all| all[i].as_ref()).collect();
+        assert_eq!(taken, [&FieldValue::Bytes(data.clone())]);
     }
 }
 
