@@ -1,10 +1,11 @@
 //! Locks: who holds, who waits, and how each ends.
 
 use std::{
+    future::Future,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +19,7 @@ use futures_util::poll;
 use tokio::task::yield_now;
 
 use crate::{
-    Chaos, Harness, ManualClock, cancel_at, expect, given,
+    Chaos, Harness, ManualClock, cancel_at, count_awaits, expect, given,
     given::{HOLD, TTL, WAIT},
     together::together,
     waiting::{Waiting, answered, holder, is_free, lock, resumed, until, waiters},
@@ -913,11 +914,11 @@ pub async fn live_waiter_keeps_its_place(h: &dyn Harness) {
 /// An open with lock that is cancelled at any await leaves no lock.
 pub async fn cancelled_open_leaves_no_lock(h: &dyn Harness) {
     let plain = h.connect().await;
-    let trial = async |n| {
+    let trial = async |cut: Cut| {
         let (key, snapshot) = given::stored(&*plain).await;
         let open = given::open_locked(given::claim(), snapshot.stamp.proofs.current);
         let driver = pausing(h).await;
-        let cancelled = cancel_at(n, driver.open(&key, open)).await.is_none();
+        let cancelled = cut.apply(driver.open(&key, open)).await.is_none();
         if cancelled {
             until(async || is_free(&*plain, &key).await).await;
         }
@@ -929,14 +930,14 @@ pub async fn cancelled_open_leaves_no_lock(h: &dyn Harness) {
 /// A create with lock that is cancelled at any await leaves no lock.
 pub async fn cancelled_create_leaves_no_lock(h: &dyn Harness) {
     let plain = h.connect().await;
-    let trial = async |n| {
+    let trial = async |cut: Cut| {
         let key = given::key();
         let create = Create {
             lock: Some(given::claim()),
             ..given::create(given::data())
         };
         let driver = pausing(h).await;
-        let cancelled = cancel_at(n, driver.create(&key, create)).await.is_none();
+        let cancelled = cut.apply(driver.create(&key, create)).await.is_none();
         if cancelled {
             until(async || is_free(&*plain, &key).await).await;
         }
@@ -948,10 +949,11 @@ pub async fn cancelled_create_leaves_no_lock(h: &dyn Harness) {
 /// An acquire of a free lock that is cancelled at any await leaves no lock.
 pub async fn cancelled_acquire_leaves_no_lock(h: &dyn Harness) {
     let plain = h.connect().await;
-    let trial = async |n| {
+    let trial = async |cut: Cut| {
         let (key, snapshot) = given::stored(&*plain).await;
         let driver = pausing(h).await;
-        let cancelled = cancel_at(n, driver.acquire(&key, given::wish(&snapshot)))
+        let cancelled = cut
+            .apply(driver.acquire(&key, given::wish(&snapshot)))
             .await
             .is_none();
         if cancelled {
@@ -966,13 +968,13 @@ pub async fn cancelled_acquire_leaves_no_lock(h: &dyn Harness) {
 /// it, leaves no lock and no ticket, and the next waiter has the lock without time passing.
 pub async fn cancelled_waiter_leaves_nothing(h: &dyn Harness) {
     let plain = h.connect().await;
-    let trial = async |n| {
+    let trial = async |cut: Cut| {
         let (key, snapshot) = given::stored(&*plain).await;
         let (token, _) = given::held(&*plain, &key, &snapshot).await;
         let driver = pausing(h).await;
         let wish = given::wish(&snapshot);
         let task =
-            tokio::spawn(async move { cancel_at(n, driver.acquire(&key, wish)).await.is_none() });
+            tokio::spawn(async move { cut.apply(driver.acquire(&key, wish)).await.is_none() });
         until(async || task.is_finished() || waiters(&*plain, &key).await == 1).await;
         let next =
             (!task.is_finished()).then(|| Waiting::begin(&plain, &key, given::wish(&snapshot)));
@@ -996,14 +998,12 @@ pub async fn cancelled_waiter_leaves_nothing(h: &dyn Harness) {
 /// lock has ended, without it a release ends it; sent again it is done once.
 pub async fn cancelled_save_leaves_no_lock(h: &dyn Harness) {
     let plain = h.connect().await;
-    let trial = async |n| {
+    let trial = async |cut: Cut| {
         let (key, before) = given::stored(&*plain).await;
         let (token, _) = given::held(&*plain, &key, &before).await;
         let save = given::save_and_release(token, &before, "saved");
         let driver = pausing(h).await;
-        let cancelled = cancel_at(n, driver.save(&key, save.clone()))
-            .await
-            .is_none();
+        let cancelled = cut.apply(driver.save(&key, save.clone())).await.is_none();
         if cancelled {
             settle().await;
             let happened = given::read(&*plain, &key).await.version != before.version;
@@ -1390,18 +1390,46 @@ async fn pausing(h: &dyn Harness) -> Arc<dyn Driver> {
     Arc::new(chaos)
 }
 
-/// Runs the trial once for each await, counted from 1, until it is through before it could be
-/// cancelled. The trial answers whether it was cancelled.
-async fn at_each_await(trial: impl AsyncFn(usize) -> bool) {
-    let mut met = 0;
-    while trial(met + 1).await {
-        met += 1;
+/// Where a trial drops its future, or that it counts the awaits instead.
+#[derive(Clone, Debug)]
+struct Cut {
+    at: Option<usize>,
+    counted: Arc<AtomicUsize>,
+}
+
+impl Cut {
+    fn at(at: Option<usize>) -> Self {
+        Self {
+            at,
+            counted: Arc::default(),
+        }
     }
-    assert!(
-        met >= 2 * PAUSES,
-        "cancelled at {met} awaits, and there are {} at least",
-        2 * PAUSES
-    );
+
+    /// `None` when the future was dropped half-way.
+    async fn apply<F: Future>(&self, future: F) -> Option<F::Output> {
+        if let Some(n) = self.at {
+            return cancel_at(n, future).await;
+        }
+        let (output, awaits) = count_awaits(future).await;
+        self.counted.store(awaits, Ordering::SeqCst);
+        Some(output)
+    }
+}
+
+/// Counts the awaits of the trial, then runs it once for each of them. The trial answers whether its
+/// future was dropped. Where the number is up to a network, it is tried again until each was met.
+async fn at_each_await(trial: impl AsyncFn(Cut) -> bool) {
+    let count = Cut::at(None);
+    assert!(!trial(count.clone()).await);
+    let awaits = count.counted.load(Ordering::SeqCst);
+    assert!(awaits >= 2 * PAUSES, "counted {awaits} awaits");
+    for n in 1..=awaits {
+        let mut tries = 0;
+        while !trial(Cut::at(Some(n))).await {
+            tries += 1;
+            assert!(tries < 100, "await {n} of {awaits} was never met");
+        }
+    }
 }
 
 /// Tries again and again: for drivers whose waiters learn of a grant as time passes, while it stands
