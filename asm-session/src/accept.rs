@@ -41,7 +41,11 @@ impl Accepted {
             Standing::Stale => return Err(InvalidReason::Stale.into()),
             Standing::Current | Standing::Pending | Standing::Zombie { .. } => {}
         }
-        if shared.lifetimes.deadline(&head).is_some_and(|end| end <= now) {
+        if shared
+            .lifetimes
+            .deadline(&head)
+            .is_some_and(|end| end <= now)
+        {
             return Err(InvalidReason::Expired.into());
         }
         Ok(Self {

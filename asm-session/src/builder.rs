@@ -12,8 +12,8 @@ use std::{
 use asm_core::{CONTRACT, Clock, Codec, Driver, Label, Timestamp};
 
 use crate::{
-    AtCap, Decisions, Events, Format, IdSource, Json, Lifetimes, LockMode, OnConflict, OnLockTimeout,
-    OsRandom, Result, RotationPolicy, SessionError, Sessions,
+    AtCap, Decisions, Events, Format, IdSource, Json, Lifetimes, LockMode, OnConflict,
+    OnLockTimeout, OsRandom, Result, RotationPolicy, SessionError, Sessions,
     clock::{Spawn, StoreTime, process_clock, process_spawn},
     counters::Counting,
     decisions::Judge,
@@ -319,7 +319,10 @@ impl SessionsBuilder {
                 self.driver.info().contract != CONTRACT,
                 "the driver was written for another version of the contract",
             ),
-            (self.locks.hold.is_zero(), "a lock that lasts no time is none"),
+            (
+                self.locks.hold.is_zero(),
+                "a lock that lasts no time is none",
+            ),
             (
                 self.locks.renewal.is_zero() || self.locks.renewal >= self.locks.hold,
                 "a lock is renewed before its hold is over, and not all the time",

@@ -5,9 +5,7 @@ use std::{error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future::BoxFuture};
 
-use crate::{
-    Profile, ProfilePolicy, Rotation, SessionInfo, clock::StoreTime, counters::Counting,
-};
+use crate::{Profile, ProfilePolicy, Rotation, SessionInfo, clock::StoreTime, counters::Counting};
 
 /// Decides about requests, before they see anything of a session.
 ///
@@ -101,7 +99,10 @@ impl Judge {
     ) -> Verdict {
         match &self.decisions {
             None => Verdict::Allow,
-            Some(decisions) => self.hear(decisions.profile_changed(session, new, seen)).await,
+            Some(decisions) => {
+                self.hear(decisions.profile_changed(session, new, seen))
+                    .await
+            }
         }
     }
 

@@ -166,7 +166,10 @@ impl Fields<'_> {
             epoch: self.session.record.head.epoch,
             items,
         };
-        match facet(&shared)?.read_field(&self.session.handle(), req).await? {
+        match facet(&shared)?
+            .read_field(&self.session.handle(), req)
+            .await?
+        {
             FieldFound::Value(value) => Ok(Some(self.field(name, value))),
             FieldFound::Absent => Ok(None),
             FieldFound::Missing => Err(self.session.gone()),

@@ -302,7 +302,8 @@ impl Session {
         self.changes.drop_first(saved.head_changes);
         match saved.contents {
             Contents::Journal(mark) => {
-                self.journal.acknowledge(mark, Arc::clone(&self.record.entries));
+                self.journal
+                    .acknowledge(mark, Arc::clone(&self.record.entries));
             }
             Contents::Take { key, value } => {
                 self.journal.taken(&key);
@@ -346,7 +347,9 @@ impl Session {
             }
         }
         let handle = self.handle();
-        self.shared().announcer.announce(|| Event::Created { handle });
+        self.shared()
+            .announcer
+            .announce(|| Event::Created { handle });
     }
 
     /// The save was refused: its changes are pending again. Answers whether it authenticated.
@@ -359,7 +362,10 @@ impl Session {
 
     /// There is no answer, or none that tells what happened.
     fn unanswered(&mut self, error: Error) -> SessionError {
-        let resent = self.in_flight.as_ref().is_some_and(|it| it.request.is_resend());
+        let resent = self
+            .in_flight
+            .as_ref()
+            .is_some_and(|it| it.request.is_resend());
         match error.kind() {
             ErrorKind::Unknown => self.give_up(),
             kind if !resent && was_not_written(kind) => {
@@ -428,5 +434,8 @@ fn was_not_written(kind: ErrorKind) -> bool {
 
 /// The driver's contract is newer than this crate.
 pub(crate) fn strange() -> Error {
-    Error::new(ErrorKind::Unsupported, "the driver gave an answer that is not known here")
+    Error::new(
+        ErrorKind::Unsupported,
+        "the driver gave an answer that is not known here",
+    )
 }

@@ -147,11 +147,12 @@ impl Journal {
     /// Whether a save would write anything.
     pub(crate) fn is_modified(&self) -> bool {
         let seen = self.seen();
-        let dropped = self.cleared.is_some()
-            && self.base.keys().any(|key| !self.changes.contains_key(key));
-        dropped || self.changes.iter().any(|(key, change)| {
-            change.value.as_ref() != self.base.get(key) || self.is_overtaken(&seen, key, change)
-        })
+        let dropped =
+            self.cleared.is_some() && self.base.keys().any(|key| !self.changes.contains_key(key));
+        dropped
+            || self.changes.iter().any(|(key, change)| {
+                change.value.as_ref() != self.base.get(key) || self.is_overtaken(&seen, key, change)
+            })
     }
 
     /// All changes made so far. They are in a save from now on, and stay as they are until it is
@@ -307,9 +308,10 @@ impl Journal {
         self.cleared.is_none()
             && self.base.get(key) == value
             && !self.seen().is_stale(key, &self.base)
-            && self.changes.get(key).is_none_or(|change| {
-                change.steps.iter().all(|(made, _)| *made > self.sealed)
-            })
+            && self
+                .changes
+                .get(key)
+                .is_none_or(|change| change.steps.iter().all(|(made, _)| *made > self.sealed))
     }
 
     /// The keys whose change would overwrite something that this session does not know.
@@ -322,7 +324,11 @@ impl Journal {
                 && !self.changes.contains_key(*key)
                 && seen.is_stale(key, &self.base)
         });
-        changed.map(|(key, _)| key).chain(removed).cloned().collect()
+        changed
+            .map(|(key, _)| key)
+            .chain(removed)
+            .cloned()
+            .collect()
     }
 
     fn is_overtaken(&self, seen: &Seen, key: &str, change: &Change) -> bool {
@@ -340,11 +346,13 @@ impl Journal {
 
     fn change(&mut self, key: &str) -> &mut Change {
         let existed = self.base.contains_key(key);
-        self.changes.entry(key.to_owned()).or_insert_with(|| Change {
-            steps: Vec::new(),
-            value: None,
-            existed,
-        })
+        self.changes
+            .entry(key.to_owned())
+            .or_insert_with(|| Change {
+                steps: Vec::new(),
+                value: None,
+                existed,
+            })
     }
 
     fn advance(&mut self) -> Mark {
@@ -385,7 +393,11 @@ enum Step {
 impl Change {
     /// Whether it says what the value is, and not only how it changes.
     fn is_put(&self, cleared: bool) -> bool {
-        cleared || self.steps.iter().any(|(_, step)| matches!(step, Step::Put(_)))
+        cleared
+            || self
+                .steps
+                .iter()
+                .any(|(_, step)| matches!(step, Step::Put(_)))
     }
 
     fn run(&mut self, start: Option<&Bytes>) -> Result<Option<Bytes>> {
@@ -450,7 +462,10 @@ impl Seen {
             let shown_only = matches!(glance, Glance::Value { direct: false, .. });
             !shown_only && !glance.fits(base.get(*key))
         });
-        let all = self.all.iter().flat_map(|all| all.keys().chain(base.keys()));
+        let all = self
+            .all
+            .iter()
+            .flat_map(|all| all.keys().chain(base.keys()));
         let listed = all.filter(|key| !self.keys.contains_key(*key) && self.is_stale(key, base));
         asked.map(|(key, _)| key).chain(listed).cloned().collect()
     }
@@ -468,7 +483,11 @@ impl Seen {
         }
         if let Some(all) = &mut self.all {
             let stale = |key: &String| all.contains_key(key) != old.contains_key(key);
-            let stale: BTreeSet<_> = all.keys().chain(old.keys()).filter(|key| stale(key)).collect();
+            let stale: BTreeSet<_> = all
+                .keys()
+                .chain(old.keys())
+                .filter(|key| stale(key))
+                .collect();
             if stale.is_empty() {
                 *all = Arc::clone(new);
                 return;

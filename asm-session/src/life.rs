@@ -12,7 +12,9 @@ use asm_core::{Change, ChangeStream, Delete, Open, Opened, Subscribe, Subscribed
 use futures_core::Stream;
 
 use crate::{
-    EndReason, LockMode, Result, Session, SessionError, in_flight::strange, journal::Journal,
+    EndReason, LockMode, Result, Session, SessionError,
+    in_flight::strange,
+    journal::Journal,
     session::{HeadJournal, Life},
 };
 
@@ -79,13 +81,18 @@ impl Session {
     pub async fn watch(&mut self, buffer: NonZeroUsize) -> Result<Watch> {
         self.check_life()?;
         if self.life == Life::New {
-            return Err(SessionError::Usage("a session is watched after its first save"));
+            return Err(SessionError::Usage(
+                "a session is watched after its first save",
+            ));
         }
         let driver = Arc::clone(&self.shared().driver);
         let feed = driver.changes();
         let feed = feed.ok_or(SessionError::Unsupported("feed of changes"))?;
         let epoch = self.record.head.epoch;
-        match feed.subscribe(&self.handle(), Subscribe { epoch, buffer }).await? {
+        match feed
+            .subscribe(&self.handle(), Subscribe { epoch, buffer })
+            .await?
+        {
             Subscribed::Live(changes) => Ok(Watch(changes)),
             Subscribed::Missing => Err(self.gone()),
             Subscribed::Ended => Err(self.stale()),

@@ -85,7 +85,9 @@ impl Lock {
         self.shared.counting.lost_locks.add();
         tracing::warn!(handle = %self.key, "the session's lock was lost");
         let handle = self.key;
-        self.shared.announcer.announce(|| Event::LockLost { handle });
+        self.shared
+            .announcer
+            .announce(|| Event::LockLost { handle });
     }
 
     pub(crate) fn token(&self) -> Option<LockToken> {

@@ -112,7 +112,11 @@ impl Flight {
     /// Waits for the value of another one, or for the turn to run.
     async fn board(&self) -> Result<Boarded> {
         for _ in 0..CHANGES {
-            let open = self.shared.driver.open(&self.key, Open { lock: None }).await?;
+            let open = self
+                .shared
+                .driver
+                .open(&self.key, Open { lock: None })
+                .await?;
             let boarded = match open {
                 Opened::Found { snapshot, .. } => match self.landed(&snapshot)? {
                     Some(value) => return Ok(Boarded::Landed(value)),
@@ -236,7 +240,12 @@ impl Flight {
         }
         let (place, stored) = (Place::of(&self.key), snapshot.data.clone().into_bytes());
         let envelope = &self.shared.envelope;
-        Ok(Some(envelope.decode_item(place, FIELD, stored, snapshot.now)?))
+        Ok(Some(envelope.decode_item(
+            place,
+            FIELD,
+            stored,
+            snapshot.now,
+        )?))
     }
 
     fn claim(&self) -> Result<asm_core::Claim> {

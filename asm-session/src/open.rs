@@ -47,9 +47,7 @@ impl Sessions {
             return self.create(client);
         };
         match self.open(id, client).await {
-            Err(SessionError::Invalid(reason)) => {
-                self.create_for(client, Origin::Replaced(reason))
-            }
+            Err(SessionError::Invalid(reason)) => self.create_for(client, Origin::Replaced(reason)),
             opened => opened,
         }
     }
@@ -131,11 +129,14 @@ impl Sessions {
             None
         };
         let token = wish.as_ref().map(|wish| wish.claim.token);
-        let opened = driver.open(key, Open { lock: wish }).await.inspect_err(|_| {
-            if let Some(token) = &token {
-                driver.abandon(key, token);
-            }
-        })?;
+        let opened = driver
+            .open(key, Open { lock: wish })
+            .await
+            .inspect_err(|_| {
+                if let Some(token) = &token {
+                    driver.abandon(key, token);
+                }
+            })?;
         match opened {
             Opened::Found {
                 snapshot,
@@ -166,7 +167,9 @@ impl Sessions {
         let mut verdicts = Verdicts::default();
         if let Standing::Zombie { age, .. } = accepted.standing {
             shared.counting.zombies.add();
-            shared.announcer.announce(|| Event::ZombieAccessed { handle, age });
+            shared
+                .announcer
+                .announce(|| Event::ZombieAccessed { handle, age });
             let verdict = shared.judge.zombie(&info, age).await;
             self.obey(verdict, key, &mut verdicts).await?;
         }
@@ -249,7 +252,9 @@ impl Sessions {
     }
 
     pub(crate) fn tell_ended(&self, handle: Key, reason: EndReason) {
-        self.shared.announcer.announce(|| Event::Ended { handle, reason });
+        self.shared
+            .announcer
+            .announce(|| Event::Ended { handle, reason });
     }
 }
 

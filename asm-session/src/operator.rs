@@ -39,15 +39,20 @@ impl SessionHandle {
     /// `Store`.
     pub async fn info(&self) -> Result<Option<SessionInfo>> {
         let shared = &self.sessions.shared;
-        let Opened::Found { snapshot, .. } =
-            shared.driver.open(&self.handle, Open { lock: None }).await?
+        let Opened::Found { snapshot, .. } = shared
+            .driver
+            .open(&self.handle, Open { lock: None })
+            .await?
         else {
             return Ok(None);
         };
         let (place, now) = (Place::of(&self.handle), snapshot.now);
         let record = snapshot.data.into_bytes();
         let (head, _) = shared.envelope.decode_head(place, &record, now)?;
-        let over = shared.lifetimes.deadline(&head).is_some_and(|end| end <= now);
+        let over = shared
+            .lifetimes
+            .deadline(&head)
+            .is_some_and(|end| end <= now);
         Ok((!over).then(|| SessionInfo::new(self.handle, &head, now)))
     }
 
@@ -65,7 +70,11 @@ impl SessionHandle {
     /// # Errors
     /// `Store`.
     pub async fn break_lock(&self, fence: Option<Fence>) -> Result<Broken> {
-        let broken = self.sessions.driver().break_lock(&self.handle, fence).await?;
+        let broken = self
+            .sessions
+            .driver()
+            .break_lock(&self.handle, fence)
+            .await?;
         if let Broken::Done { fence, label } = &broken {
             tracing::warn!(handle = %self.handle, %fence, label = label.as_str(), "a lock was broken");
         }
@@ -82,7 +91,9 @@ impl SessionHandle {
 
     pub(crate) async fn end(&self, reason: EndReason) -> Result<bool> {
         let driver = self.sessions.driver();
-        let deleted = driver.delete(&self.handle, Delete { only_if: None }).await?;
+        let deleted = driver
+            .delete(&self.handle, Delete { only_if: None })
+            .await?;
         match deleted {
             Deleted::Done => {
                 self.sessions.tell_ended(self.handle, reason);

@@ -12,7 +12,13 @@ use std::{mem, sync::Arc};
 
 use asm_core::{Touch, Touched};
 
-use crate::{LockMode, Result, Session, SessionError, in_flight::{InFlight, Sent}, lock::Lock, rotation::HeadChange, session::Life};
+use crate::{
+    LockMode, Result, Session, SessionError,
+    in_flight::{InFlight, Sent},
+    lock::Lock,
+    rotation::HeadChange,
+    session::Life,
+};
 
 /// What a save did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -221,12 +227,18 @@ impl Session {
         let now = shared.time.now();
         let left = self.record.left;
         let left = left.map(|left| left.saturating_sub(now.since(self.record.at)));
-        let due = shared.lifetimes.touch(&self.view(), self.record.saves(), left, now);
+        let due = shared
+            .lifetimes
+            .touch(&self.view(), self.record.saves(), left, now);
         let Some(ttl) = due else {
             return;
         };
         let epoch = self.record.head.epoch;
-        match shared.driver.touch(&self.handle(), Touch { epoch, ttl }).await {
+        match shared
+            .driver
+            .touch(&self.handle(), Touch { epoch, ttl })
+            .await
+        {
             Ok(Touched::Done { left, now }) => {
                 (self.record.left, self.record.at) = (Some(left), now);
                 shared.time.learn(now);

@@ -12,15 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     InvalidReason, LockKeeper, LockMode, Result, Rotation, SessionError, SessionId, SessionInfo,
-    Sessions, ValueAction,
-    entries::Entries,
-    head::Head,
-    id::SecretHash,
-    journal::Journal,
-    lock::OwnedLock,
-    rotation::HeadChange,
-    in_flight::InFlight,
-    sessions::Shared,
+    Sessions, ValueAction, entries::Entries, head::Head, id::SecretHash, in_flight::InFlight,
+    journal::Journal, lock::OwnedLock, rotation::HeadChange, sessions::Shared,
 };
 
 /// One open session.
@@ -476,7 +469,10 @@ impl Session {
         let now = self.shared().time.now();
         match (self.record.version, self.record.left) {
             (Some(_), Some(left)) => left.saturating_sub(now.since(self.record.at)),
-            _ => self.shared().lifetimes.ttl(&self.view(), self.record.saves(), now),
+            _ => self
+                .shared()
+                .lifetimes
+                .ttl(&self.view(), self.record.saves(), now),
         }
     }
 
@@ -601,7 +597,11 @@ impl Session {
         if self.zombie || self.life != Life::Stored || self.changes.next.is_some() {
             return Ok(());
         }
-        match self.shared().rotation.fires(&self.info(), self.profile_changed) {
+        match self
+            .shared()
+            .rotation
+            .fires(&self.info(), self.profile_changed)
+        {
             Some(rotation) => {
                 self.profile_changed = false;
                 self.rotate(rotation)

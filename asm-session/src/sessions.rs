@@ -8,8 +8,8 @@ use std::{
 use asm_core::{Driver, Label};
 
 use crate::{
-    Client, ClientKind, Counters, LockMode, OnConflict, Origin, Result,
-    RotationPolicy, Session, SessionId, SessionsBuilder,
+    Client, ClientKind, Counters, LockMode, OnConflict, Origin, Result, RotationPolicy, Session,
+    SessionId, SessionsBuilder,
     clock::StoreTime,
     counters::Counting,
     decisions::Judge,

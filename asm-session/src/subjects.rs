@@ -12,12 +12,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    EndReason, Result, Session, SessionError, Sessions,
-    head::Membership,
-    in_flight::strange,
-    rotation::HeadChange,
-    session::Life,
-    sessions::Shared,
+    EndReason, Result, Session, SessionError, Sessions, head::Membership, in_flight::strange,
+    rotation::HeadChange, session::Life, sessions::Shared,
 };
 
 /// What happens when a subject with as many sessions as it may have gets another one.
@@ -81,7 +77,9 @@ impl Session {
             subject,
             generation,
         };
-        self.changes.changes.push(HeadChange::Membership(Some(membership)));
+        self.changes
+            .changes
+            .push(HeadChange::Membership(Some(membership)));
         Ok(())
     }
 
@@ -100,7 +98,9 @@ impl Session {
             subject,
             generation,
         };
-        self.changes.changes.push(HeadChange::Membership(Some(membership)));
+        self.changes
+            .changes
+            .push(HeadChange::Membership(Some(membership)));
         Ok(())
     }
 
@@ -134,7 +134,10 @@ impl Session {
         policy: AtCap,
     ) -> Result<()> {
         let listing = index.list(subject).await?;
-        let others = listing.sessions.iter().filter(|bound| bound.key != self.handle());
+        let others = listing
+            .sessions
+            .iter()
+            .filter(|bound| bound.key != self.handle());
         let victim = match policy {
             AtCap::EvictIdle => others.min_by_key(|bound| bound.left),
             AtCap::EvictOldest | AtCap::Reject => others.min_by_key(|bound| bound.since),
@@ -215,7 +218,8 @@ impl SubjectSessions {
             .sessions
             .iter()
             .partition(|bound| bound.generation == listing.generation);
-        self.end(revoked.iter().map(|bound| bound.key).collect()).await?;
+        self.end(revoked.iter().map(|bound| bound.key).collect())
+            .await?;
         Ok(live.into_iter().map(SubjectSession::of).collect())
     }
 

@@ -31,7 +31,10 @@ async fn refusal(sessions: &Sessions, id: &str) -> InvalidReason {
 async fn rotate(sessions: &Sessions, id: &str, rotation: Rotation) -> String {
     let mut session = open(sessions, id).await;
     session.regenerate(rotation).expect("writable");
-    assert_eq!(session.close().await.expect("stored").id, Some(IdRotation::Rotated));
+    assert_eq!(
+        session.close().await.expect("stored").id,
+        Some(IdRotation::Rotated)
+    );
     issued(&session)
 }
 
@@ -49,7 +52,11 @@ async fn a_renewal_ends_nothing_until_it_is_used_and_then_leaves_a_zombie_for_it
     let b = rotate(&sessions, &a, RENEW).await;
 
     world.clock.advance(10 * GRACE).await;
-    assert_eq!(n(&sessions, &a).await, 0, "the answer was lost: nobody is logged out");
+    assert_eq!(
+        n(&sessions, &a).await,
+        0,
+        "the answer was lost: nobody is logged out"
+    );
     assert_eq!(sessions.counters().zombies, 0);
 
     confirm(&sessions, &b).await;
@@ -70,7 +77,14 @@ async fn a_renewal_ends_nothing_until_it_is_used_and_then_leaves_a_zombie_for_it
 async fn grace_zero_and_authentication_leave_no_zombie() {
     let sessions = World::new().sessions(LockMode::Optimistic);
     let a = stored(&sessions).await;
-    let b = rotate(&sessions, &a, Rotation::Renew { grace: Duration::ZERO }).await;
+    let b = rotate(
+        &sessions,
+        &a,
+        Rotation::Renew {
+            grace: Duration::ZERO,
+        },
+    )
+    .await;
     confirm(&sessions, &b).await;
     assert_eq!(refusal(&sessions, &a).await, InvalidReason::Stale);
 
@@ -106,7 +120,12 @@ async fn after_a_renewal_whoever_runs_on_the_old_id_saves_into_the_same_session(
         let mut running = open(&sessions, &a).await;
         let b = rotate(&sessions, &a, RENEW).await;
         confirm(&sessions, &b).await;
-        running.write().await.expect("free").insert("by", &"old").expect("writable");
+        running
+            .write()
+            .await
+            .expect("free")
+            .insert("by", &"old")
+            .expect("writable");
         running.close().await.expect("stored");
         assert!(matches!(running.id_update(), IdUpdate::Keep));
         assert!(open(&sessions, &b).await.contains_key("by"), "{mode:?}");
@@ -116,7 +135,12 @@ async fn after_a_renewal_whoever_runs_on_the_old_id_saves_into_the_same_session(
 
 #[tokio::test]
 async fn after_an_authentication_whoever_runs_on_the_old_id_is_refused() {
-    for mode in [LockMode::Optimistic, LockMode::OnWrite, LockMode::Manual, LockMode::Off] {
+    for mode in [
+        LockMode::Optimistic,
+        LockMode::OnWrite,
+        LockMode::Manual,
+        LockMode::Off,
+    ] {
         let sessions = World::new().sessions(mode);
         let a = stored(&sessions).await;
         let mut saving = open(&sessions, &a).await;
@@ -125,8 +149,7 @@ async fn after_an_authentication_whoever_runs_on_the_old_id_is_refused() {
             saving.insert("by", &"old").expect("writable");
         }
         let b = rotate(&sessions, &a, Rotation::Authenticate).await;
-        let stale =
-            |refused| matches!(refused, Err(SessionError::Invalid(InvalidReason::Stale)));
+        let stale = |refused| matches!(refused, Err(SessionError::Invalid(InvalidReason::Stale)));
         saving.regenerate(RENEW).expect("journaled");
         assert!(stale(saving.close().await.map(drop)));
         assert!(stale(locking.lock().await));
@@ -144,16 +167,24 @@ async fn of_two_renewals_one_wins_and_of_two_authentications_as_well() {
     for session in [&mut first, &mut second] {
         session.regenerate(RENEW).expect("writable");
     }
-    assert_eq!(first.close().await.expect("stored").id, Some(IdRotation::Rotated));
+    assert_eq!(
+        first.close().await.expect("stored").id,
+        Some(IdRotation::Rotated)
+    );
     second.add("n", 1).expect("fits");
-    assert_eq!(second.close().await.expect("stored").id, Some(IdRotation::AlreadyRotated));
+    assert_eq!(
+        second.close().await.expect("stored").id,
+        Some(IdRotation::AlreadyRotated)
+    );
     assert!(matches!(second.id_update(), IdUpdate::Keep));
     let b = issued(&first);
     assert_eq!(n(&sessions, &b).await, 1);
 
     let (mut first, mut second) = (open(&sessions, &b).await, open(&sessions, &b).await);
     for session in [&mut first, &mut second] {
-        session.regenerate(Rotation::Authenticate).expect("writable");
+        session
+            .regenerate(Rotation::Authenticate)
+            .expect("writable");
     }
     first.close().await.expect("stored");
     match second.close().await {
@@ -174,7 +205,10 @@ async fn a_zombie_is_given_no_id_unless_it_authenticates() {
     zombie.regenerate(RENEW).expect("a no-op");
     assert!(!zombie.is_modified());
     let saved = zombie.close().await.expect("nothing to do");
-    assert_eq!((saved.written, saved.id), (false, Some(IdRotation::AlreadyRotated)));
+    assert_eq!(
+        (saved.written, saved.id),
+        (false, Some(IdRotation::AlreadyRotated))
+    );
     assert!(matches!(zombie.id_update(), IdUpdate::Keep));
 
     zombie.regenerate(Rotation::Authenticate).expect("writable");
@@ -200,7 +234,9 @@ async fn a_session_that_authenticates_goes_on_under_its_new_id() {
     let sessions = World::new().sessions(LockMode::Optimistic);
     let a = stored(&sessions).await;
     let mut session = open(&sessions, &a).await;
-    session.regenerate(Rotation::Authenticate).expect("writable");
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("writable");
     session.save().await.expect("stored");
     let b = issued(&session);
     // Somebody else moves the record on; this session merges under its new id.
@@ -221,13 +257,18 @@ async fn an_off_save_undoes_no_rotation() {
     old.insert("n", &5).expect("writable");
     let b = rotate(&sessions, &a, RENEW).await;
     let mut lasting = open(&sessions, &b).await;
-    lasting.set_lifetime(Duration::from_secs(90)).expect("writable");
+    lasting
+        .set_lifetime(Duration::from_secs(90))
+        .expect("writable");
     lasting.close().await.expect("stored");
     old.close().await.expect("stored");
     assert_eq!(n(&sessions, &b).await, 5);
     assert_eq!(n(&sessions, &a).await, 5, "a zombie, not current again");
     assert_eq!(sessions.counters().zombies, 1);
-    assert_eq!(open(&sessions, &b).await.expires_in(), Duration::from_secs(90));
+    assert_eq!(
+        open(&sessions, &b).await.expires_in(),
+        Duration::from_secs(90)
+    );
 }
 
 #[tokio::test]
@@ -240,7 +281,14 @@ async fn a_confirmation_is_one_save_of_its_own_and_also_of_readers() {
     assert!(reader.close().await.expect("confirmed").written);
     world.clock.advance(GRACE).await;
     assert_eq!(refusal(&sessions, &a).await, InvalidReason::Stale);
-    assert!(!open(&sessions, &b).await.close().await.expect("nothing to do").written);
+    assert!(
+        !open(&sessions, &b)
+            .await
+            .close()
+            .await
+            .expect("nothing to do")
+            .written
+    );
 }
 
 #[tokio::test]
@@ -256,7 +304,10 @@ async fn a_policy_renews_once_with_the_request_s_own_save() {
 
     let mut writing = open(&sessions, &a).await;
     writing.add("n", 1).expect("fits");
-    assert_eq!(writing.save().await.expect("stored").id, Some(IdRotation::Rotated));
+    assert_eq!(
+        writing.save().await.expect("stored").id,
+        Some(IdRotation::Rotated)
+    );
     let b = issued(&writing);
     writing.add("n", 1).expect("fits");
     assert_eq!(writing.close().await.expect("stored").id, None);
@@ -276,14 +327,24 @@ async fn malformed_ids_ask_no_store_and_unknown_ones_once() {
     let mut forged = a.clone().into_bytes();
     forged[30] = if forged[30] == b'A' { b'B' } else { b'A' };
     let forged = String::from_utf8(forged).expect("ASCII");
-    assert_eq!(refusal(&sessions, "garbage").await, InvalidReason::Malformed);
+    assert_eq!(
+        refusal(&sessions, "garbage").await,
+        InvalidReason::Malformed
+    );
     assert_eq!(refusal(&sessions, &forged).await, InvalidReason::Unknown);
     let holder = open(&sessions, &a).await;
     assert!(holder.is_locked(), "the forger left no lock");
 
-    let replaced = sessions.open_or_create(Some(&forged), &client()).await.expect("a new one");
+    let replaced = sessions
+        .open_or_create(Some(&forged), &client())
+        .await
+        .expect("a new one");
     assert_eq!(replaced.origin(), Origin::Replaced(InvalidReason::Unknown));
-    assert_ne!(replaced.handle(), holder.handle(), "no id of a client's choosing");
+    assert_ne!(
+        replaced.handle(),
+        holder.handle(),
+        "no id of a client's choosing"
+    );
 }
 
 /// Draws each handle twice, and for the rest what the operating system gives.
@@ -303,7 +364,11 @@ impl IdSource for Clashing {
 #[tokio::test]
 async fn a_clash_of_ids_never_takes_over_a_session() {
     let world = World::new();
-    let sessions = world.builder().id_source(Clashing::default()).build().expect("sound");
+    let sessions = world
+        .builder()
+        .id_source(Clashing::default())
+        .build()
+        .expect("sound");
     let mut ids = Vec::new();
     for owner in 0..10 {
         let mut session = sessions.create(&client()).expect("random");
@@ -330,7 +395,10 @@ impl IdSource for Broken {
 async fn a_generator_that_fails_is_an_error() {
     let world = World::new();
     let sessions = world.builder().id_source(Broken).build().expect("sound");
-    assert!(matches!(sessions.create(&client()), Err(SessionError::NoRandomness(_))));
+    assert!(matches!(
+        sessions.create(&client()),
+        Err(SessionError::NoRandomness(_))
+    ));
     assert_eq!(world.driver.sessions(), 0);
 }
 

@@ -17,7 +17,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 async fn a_new_session_stores_nothing_before_its_first_save() {
     let world = World::new();
     let sessions = world.sessions(LockMode::Optimistic);
-    let mut session = sessions.open_or_create(None, &client()).await.expect("random");
+    let mut session = sessions
+        .open_or_create(None, &client())
+        .await
+        .expect("random");
     assert_eq!((session.origin(), session.is_new()), (Origin::New, true));
     assert!(!session.close().await.expect("nothing to do").written);
     assert!(matches!(session.id_update(), IdUpdate::Keep));
@@ -42,12 +45,24 @@ async fn a_delete_wins_over_a_save_in_every_mode() {
         let mut running = sessions.open(&id, &client()).await.expect("there");
         running.lock().await.expect("free");
         running.insert("n", &1).expect("locked");
-        let mut ending =
-            sessions.with_mode(LockMode::Optimistic).open(&id, &client()).await.expect("there");
+        let mut ending = sessions
+            .with_mode(LockMode::Optimistic)
+            .open(&id, &client())
+            .await
+            .expect("there");
         ending.delete().await.expect("deleted");
-        assert!(matches!(running.close().await, Err(SessionError::Deleted)), "{mode:?}");
-        assert!(matches!(running.insert("n", &2), Err(SessionError::Deleted)));
-        assert!(matches!(running.close().await, Err(SessionError::Deleted)), "again");
+        assert!(
+            matches!(running.close().await, Err(SessionError::Deleted)),
+            "{mode:?}"
+        );
+        assert!(matches!(
+            running.insert("n", &2),
+            Err(SessionError::Deleted)
+        ));
+        assert!(
+            matches!(running.close().await, Err(SessionError::Deleted)),
+            "again"
+        );
         assert_eq!(world.driver.sessions(), 0);
     }
 }
@@ -64,7 +79,10 @@ async fn an_insert_after_a_delete_begins_another_session() {
     assert!(matches!(session.remove("n"), Err(SessionError::Deleted)));
     assert!(matches!(session.clear(), Err(SessionError::Deleted)));
     assert!(matches!(session.add("n", 1), Err(SessionError::Deleted)));
-    assert!(matches!(session.regenerate(Rotation::renew()), Err(SessionError::Deleted)));
+    assert!(matches!(
+        session.regenerate(Rotation::renew()),
+        Err(SessionError::Deleted)
+    ));
     assert_eq!(session.get::<i64>("n").expect("nothing"), None);
     assert!(!session.close().await.expect("nothing to do").written);
 
@@ -101,7 +119,9 @@ async fn a_discarded_session_writes_nothing_and_frees_its_lock() {
     let mut session = sessions.open(&id, &client()).await.expect("free");
     session.insert("n", &1).expect("locked");
     session.set_lifetime(HOUR).expect("writable");
-    session.regenerate(Rotation::Authenticate).expect("writable");
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("writable");
     session.discard();
     assert!(!session.is_modified() && !session.is_locked());
     assert!(!session.close().await.expect("nothing to do").written);
@@ -115,7 +135,13 @@ async fn the_first_lifetime_ends_when_the_client_comes_back() {
     let never_back = stored(&sessions).await;
     let back = stored(&sessions).await;
     world.clock.advance(Duration::from_secs(599)).await;
-    sessions.open(&back, &client()).await.expect("there").close().await.expect("used");
+    sessions
+        .open(&back, &client())
+        .await
+        .expect("there")
+        .close()
+        .await
+        .expect("used");
     world.clock.advance(Duration::from_secs(1)).await;
     assert!(sessions.open(&never_back, &client()).await.is_err());
     world.clock.advance(23 * HOUR).await;
@@ -138,7 +164,13 @@ async fn a_session_that_is_only_read_lives_on_until_its_absolute_deadline() {
     while left > DAY {
         world.clock.advance(DAY - HOUR).await;
         left -= DAY - HOUR;
-        sessions.open(&id, &client()).await.expect("used").close().await.expect("touched");
+        sessions
+            .open(&id, &client())
+            .await
+            .expect("used")
+            .close()
+            .await
+            .expect("touched");
     }
     world.clock.advance(left).await;
     match sessions.open(&id, &client()).await {
@@ -150,8 +182,16 @@ async fn a_session_that_is_only_read_lives_on_until_its_absolute_deadline() {
 #[tokio::test]
 async fn only_an_authentication_begins_the_absolute_lifetime_anew() {
     let world = World::new();
-    let lifetimes = Lifetimes::builder().idle(DAY).absolute(DAY).first(None).build();
-    let sessions = world.builder().lifetimes(lifetimes.expect("sound")).build().expect("sound");
+    let lifetimes = Lifetimes::builder()
+        .idle(DAY)
+        .absolute(DAY)
+        .first(None)
+        .build();
+    let sessions = world
+        .builder()
+        .lifetimes(lifetimes.expect("sound"))
+        .build()
+        .expect("sound");
     let id = stored(&sessions).await;
     world.clock.advance(23 * HOUR).await;
     let mut session = sessions.open(&id, &client()).await.expect("there");
@@ -159,12 +199,17 @@ async fn only_an_authentication_begins_the_absolute_lifetime_anew() {
     session.set_lifetime(30 * DAY).expect("writable");
     session.close().await.expect("stored");
     assert_eq!(session.expires_in(), HOUR);
-    session.regenerate(Rotation::Authenticate).expect("writable");
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("writable");
     session.close().await.expect("stored");
     assert_eq!(session.expires_in(), DAY);
     session.require_fresh(HOUR).expect("just now");
     world.clock.advance(2 * HOUR).await;
-    assert!(matches!(session.require_fresh(HOUR), Err(SessionError::NotFresh)));
+    assert!(matches!(
+        session.require_fresh(HOUR),
+        Err(SessionError::NotFresh)
+    ));
 }
 
 #[tokio::test]
@@ -182,7 +227,10 @@ async fn a_stored_lifetime_survives_saves_of_those_who_never_heard_of_it() {
 
 #[tokio::test]
 async fn sessions_of_bots_are_short_or_not_stored() {
-    let bot = Client { kind: ClientKind::Bot, ..Client::default() };
+    let bot = Client {
+        kind: ClientKind::Bot,
+        ..Client::default()
+    };
     for bots in [Bots::ShortLife, Bots::NoStore, Bots::AsHuman] {
         let world = World::new();
         let lifetimes = Lifetimes::builder().bots(bots).build().expect("sound");

@@ -34,9 +34,17 @@ async fn write_tells_what_changed_since_it_was_read_and_keeps_the_lock() {
         }
         assert!(session.is_locked());
         session.insert("n", &(old + 1)).expect("locked");
-        assert!(matches!(session.close().await, Err(SessionError::Conflict(_))));
-        session.insert("n", &(session.get_or("n", 0).expect("a number") + 1)).expect("locked");
-        assert!(matches!(session.save().await, Err(SessionError::Conflict(_))));
+        assert!(matches!(
+            session.close().await,
+            Err(SessionError::Conflict(_))
+        ));
+        session
+            .insert("n", &(session.get_or("n", 0).expect("a number") + 1))
+            .expect("locked");
+        assert!(matches!(
+            session.save().await,
+            Err(SessionError::Conflict(_))
+        ));
 
         session.discard();
         assert!(!session.is_locked());
@@ -51,7 +59,11 @@ async fn write_tells_what_changed_since_it_was_read_and_keeps_the_lock() {
 #[tokio::test]
 async fn one_after_the_other_in_the_order_of_arrival() {
     let world = World::new();
-    let sessions = world.builder().lock_mode(LockMode::OnOpen).lock_queue(None).build();
+    let sessions = world
+        .builder()
+        .lock_mode(LockMode::OnOpen)
+        .lock_queue(None)
+        .build();
     let sessions = sessions.expect("sound");
     let id = Arc::<str>::from(stored(&sessions).await);
     let holder = sessions.open(&id, &client()).await.expect("free");
@@ -67,7 +79,16 @@ async fn one_after_the_other_in_the_order_of_arrival() {
         }));
         tokio::task::yield_now().await;
     }
-    assert_eq!(sessions.by_handle(holder.handle()).inspect().await.expect("there").waiters.len(), 8);
+    assert_eq!(
+        sessions
+            .by_handle(holder.handle())
+            .inspect()
+            .await
+            .expect("there")
+            .waiters
+            .len(),
+        8
+    );
     drop(holder);
     for waiter in waiters {
         waiter.await.expect("no panic");
@@ -80,9 +101,11 @@ async fn one_after_the_other_in_the_order_of_arrival() {
 
 #[tokio::test]
 async fn a_wait_that_is_over_follows_its_policy() {
-    for (policy, limit) in
-        [(OnLockTimeout::Fail, 6), (OnLockTimeout::Fail, 0), (OnLockTimeout::ReadOnly, 6)]
-    {
+    for (policy, limit) in [
+        (OnLockTimeout::Fail, 6),
+        (OnLockTimeout::Fail, 0),
+        (OnLockTimeout::ReadOnly, 6),
+    ] {
         let world = World::new();
         let sessions = world
             .builder()
@@ -104,7 +127,10 @@ async fn a_wait_that_is_over_follows_its_policy() {
             | (Err(SessionError::QueueFull), OnLockTimeout::Fail, 0) => {}
             (Ok(mut session), OnLockTimeout::ReadOnly, _) => {
                 assert_eq!(session.get("n").expect("a number"), Some(0));
-                assert!(matches!(session.insert("n", &1), Err(SessionError::ReadOnly)));
+                assert!(matches!(
+                    session.insert("n", &1),
+                    Err(SessionError::ReadOnly)
+                ));
             }
             (other, ..) => panic!("{policy:?}, {limit}: {other:?}"),
         }
@@ -128,7 +154,10 @@ async fn a_save_after_the_lock_was_lost_writes_nothing_and_says_so() {
         assert!(matches!(late.close().await, Err(SessionError::LockLost)));
         assert!(matches!(late.save().await, Err(SessionError::LockLost)));
         assert!(matches!(late.insert("n", &3), Err(SessionError::LockLost)));
-        assert!(matches!(late.renew_lock().await, Err(SessionError::LockLost)));
+        assert!(matches!(
+            late.renew_lock().await,
+            Err(SessionError::LockLost)
+        ));
         assert_eq!(sessions.counters().lost_locks, 1, "told once");
         assert_eq!(n(&sessions, &id).await, 2);
 
@@ -148,10 +177,16 @@ async fn an_operator_sees_and_breaks_a_lock() {
     let mut holder = labelled.open(&id, &client()).await.expect("free");
     let handle = sessions.by_handle(holder.handle());
     let state = handle.inspect().await.expect("there").holder.expect("held");
-    assert_eq!((state.label.as_str(), Some(state.fence)), ("POST /cart", holder.fence()));
+    assert_eq!(
+        (state.label.as_str(), Some(state.fence)),
+        ("POST /cart", holder.fence())
+    );
     let broken = handle.break_lock(Some(state.fence)).await.expect("there");
     assert!(matches!(broken, Broken::Done { .. }));
-    assert!(matches!(holder.validate_lock().await, Err(SessionError::LockLost)));
+    assert!(matches!(
+        holder.validate_lock().await,
+        Err(SessionError::LockLost)
+    ));
     holder.discard();
     let next = sessions.open(&id, &client()).await.expect("free");
     assert!(next.fence() > Some(state.fence));
@@ -177,7 +212,10 @@ async fn keep_alive_keeps_a_lock_and_when_it_stops_the_lock_ends_after_one_hold(
     });
     kept.await;
     world.clock.advance(HOLD).await;
-    assert!(matches!(holder.validate_lock().await, Err(SessionError::LockLost)));
+    assert!(matches!(
+        holder.validate_lock().await,
+        Err(SessionError::LockLost)
+    ));
     assert_eq!(n(&sessions, &id).await, 1);
     holder.discard();
 }
@@ -196,7 +234,10 @@ async fn keep_alive_tells_of_a_lock_that_was_lost() {
     };
     holder.keep_alive(work).await;
     assert_eq!(sessions.counters().lost_locks, 1);
-    assert!(matches!(holder.insert("n", &1), Err(SessionError::LockLost)));
+    assert!(matches!(
+        holder.insert("n", &1),
+        Err(SessionError::LockLost)
+    ));
     holder.discard();
 }
 
@@ -229,7 +270,11 @@ async fn an_optimistic_save_queues_for_a_lock_of_another_one() {
     for mode in [LockMode::Optimistic, LockMode::Off] {
         let sessions = World::new().sessions(LockMode::OnOpen);
         let id = stored(&sessions).await;
-        let mut optimist = sessions.with_mode(mode).open(&id, &client()).await.expect("there");
+        let mut optimist = sessions
+            .with_mode(mode)
+            .open(&id, &client())
+            .await
+            .expect("there");
         optimist.add("n", 1).expect("fits");
         let mut holder = sessions.open(&id, &client()).await.expect("free");
         let saving = tokio::spawn(async move { optimist.close().await.map(|_| optimist) });
@@ -239,7 +284,11 @@ async fn an_optimistic_save_queues_for_a_lock_of_another_one() {
         let optimist = saving.await.expect("no panic").expect("its turn");
         assert!(!optimist.is_locked());
         assert_eq!(n(&sessions, &id).await, 1);
-        sessions.open(&id, &client()).now_or_never().expect("free at once").expect("there");
+        sessions
+            .open(&id, &client())
+            .now_or_never()
+            .expect("free at once")
+            .expect("there");
     }
 }
 
@@ -271,5 +320,8 @@ async fn whoever_waits_for_a_session_that_ends_is_told() {
     });
     tokio::task::yield_now().await;
     holder.delete().await.expect("deleted");
-    assert!(matches!(waiting.await.expect("no panic"), Err(SessionError::Invalid(_))));
+    assert!(matches!(
+        waiting.await.expect("no panic"),
+        Err(SessionError::Invalid(_))
+    ));
 }

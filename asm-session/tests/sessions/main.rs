@@ -1,8 +1,12 @@
 //! Sessions over the memory driver, with time moved by hand.
 
+mod budget;
 mod ids;
 mod life;
 mod locks;
 mod merging;
 mod modes;
+mod others;
+mod rules;
+mod trouble;
 mod world;

@@ -114,7 +114,11 @@ async fn the_policy_decides_conflicts() {
         second.close().await.expect("decided");
         assert_eq!(n(&sessions, &id).await, winner, "{policy:?}");
         let session = sessions.open(&id, &client()).await.expect("there");
-        assert_eq!(session.get("k").expect("a number"), Some(2), "a blind write is none");
+        assert_eq!(
+            session.get("k").expect("a number"),
+            Some(2),
+            "a blind write is none"
+        );
     }
 }
 
@@ -123,8 +127,9 @@ async fn updates_run_again_on_the_newer_value() {
     let sessions = World::new().sessions(LockMode::Optimistic);
     let (id, mut first, mut second) = two(&sessions).await;
     first.add("n", 2).expect("fits");
-    let shown: Option<i64> =
-        second.update("n", |n: Option<i64>| Some(n.unwrap_or(0) * 10 + 5)).expect("a number");
+    let shown: Option<i64> = second
+        .update("n", |n: Option<i64>| Some(n.unwrap_or(0) * 10 + 5))
+        .expect("a number");
     assert_eq!(shown, Some(5));
     first.close().await.expect("stored");
     second.close().await.expect("merged");
@@ -142,7 +147,10 @@ async fn an_overflow_is_an_error_at_once_and_during_a_merge() {
     assert!(matches!(refused, Err(SessionError::Overflow { key }) if key == "n"));
     assert_eq!(n(&sessions, &id).await, i64::MAX - 1);
     second.refresh().await.expect("there");
-    assert!(matches!(second.add("n", 2), Err(SessionError::Overflow { .. })));
+    assert!(matches!(
+        second.add("n", 2),
+        Err(SessionError::Overflow { .. })
+    ));
     assert!(!second.is_modified());
 }
 
@@ -196,7 +204,9 @@ async fn what_is_set_back_or_changes_nothing_is_not_written() {
     session.remove("new").expect("writable");
     session.remove("absent").expect("writable");
     session.add("n", 0).expect("fits");
-    session.update("absent", |absent: Option<i64>| absent).expect("absent");
+    session
+        .update("absent", |absent: Option<i64>| absent)
+        .expect("absent");
     assert!(!session.is_modified());
     assert!(!session.close().await.expect("nothing to do").written);
 }
@@ -238,7 +248,11 @@ async fn a_transaction_runs_again_on_conflict_and_answers_once() {
     assert_eq!(sum.await.expect("stored"), 11);
     assert_eq!(runs, 2);
     assert_eq!(n(&sessions, &id).await, 11);
-    assert_eq!(sessions.counters().conflicts, 0, "nothing was refused for good");
+    assert_eq!(
+        sessions.counters().conflicts,
+        0,
+        "nothing was refused for good"
+    );
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use asm_session::{LockMode, Session, SessionError, Sessions};
 use crate::world::{World, client, n, stored};
+use asm_session::{LockMode, Session, SessionError, Sessions};
 use tokio::task::JoinSet;
 
 const WRITING: [LockMode; 5] = [
@@ -20,7 +20,12 @@ async fn what_is_stored_is_there_again() {
         let sessions = World::new().sessions(mode);
         let id = stored(&sessions).await;
         let mut session = sessions.open(&id, &client()).await.expect("there");
-        session.write().await.expect("free").insert("cart", &["book", "pen"]).expect("writable");
+        session
+            .write()
+            .await
+            .expect("free")
+            .insert("cart", &["book", "pen"])
+            .expect("writable");
         assert!(session.close().await.expect("stored").written);
 
         let session = sessions.open(&id, &client()).await.expect("there");
@@ -63,8 +68,19 @@ async fn increment_once(session: &mut Session) -> bool {
 
 #[tokio::test]
 async fn no_writer_loses_another_ones_increment() {
-    let mixed = [LockMode::Optimistic, LockMode::OnWrite, LockMode::OnOpen, LockMode::Manual];
-    for modes in [&mixed[..1], &mixed[1..2], &mixed[2..3], &mixed[3..], &mixed[..]] {
+    let mixed = [
+        LockMode::Optimistic,
+        LockMode::OnWrite,
+        LockMode::OnOpen,
+        LockMode::Manual,
+    ];
+    for modes in [
+        &mixed[..1],
+        &mixed[1..2],
+        &mixed[2..3],
+        &mixed[3..],
+        &mixed[..],
+    ] {
         let world = World::new();
         let sessions = world.builder().lock_queue(None).build().expect("sound");
         let id = Arc::<str>::from(stored(&sessions).await);
@@ -105,14 +121,23 @@ async fn read_only_refuses_every_change_and_waits_for_nobody() {
     let id = stored(&sessions).await;
     let holder = sessions.open(&id, &client()).await.expect("free");
     assert!(holder.is_locked());
-    let mut reader =
-        sessions.with_mode(LockMode::ReadOnly).open(&id, &client()).await.expect("no wait");
+    let mut reader = sessions
+        .with_mode(LockMode::ReadOnly)
+        .open(&id, &client())
+        .await
+        .expect("no wait");
     assert_eq!(reader.get("n").expect("a number"), Some(0));
-    assert!(matches!(reader.insert("n", &1), Err(SessionError::ReadOnly)));
+    assert!(matches!(
+        reader.insert("n", &1),
+        Err(SessionError::ReadOnly)
+    ));
     assert!(matches!(reader.remove("n"), Err(SessionError::ReadOnly)));
     assert!(matches!(reader.clear(), Err(SessionError::ReadOnly)));
     assert!(matches!(reader.add("n", 1), Err(SessionError::ReadOnly)));
-    assert!(matches!(reader.take::<i64>("n").await, Err(SessionError::ReadOnly)));
+    assert!(matches!(
+        reader.take::<i64>("n").await,
+        Err(SessionError::ReadOnly)
+    ));
     assert!(matches!(reader.delete().await, Err(SessionError::ReadOnly)));
     assert!(!reader.close().await.expect("nothing to do").written);
 }
@@ -124,11 +149,17 @@ async fn a_change_without_the_lock_is_refused_where_the_mode_wants_it() {
         let sessions = world.sessions(mode);
         let id = stored(&sessions).await;
         let mut session = sessions.open(&id, &client()).await.expect("there");
-        assert!(matches!(session.insert("n", &1), Err(SessionError::NotLocked)));
+        assert!(matches!(
+            session.insert("n", &1),
+            Err(SessionError::NotLocked)
+        ));
         session.lock().await.expect("free");
         session.insert("n", &1).expect("locked");
         session.close().await.expect("stored");
         assert!(!session.is_locked());
-        assert!(matches!(session.insert("n", &2), Err(SessionError::NotLocked)));
+        assert!(matches!(
+            session.insert("n", &2),
+            Err(SessionError::NotLocked)
+        ));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use asm_core::Driver;
 use asm_memory::MemoryDriver;
 use asm_session::{Client, IdUpdate, LockMode, Session, Sessions, SessionsBuilder};
 use asm_testkit::ManualClock;
@@ -15,7 +16,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let clock = ManualClock::new();
-        let driver = MemoryDriver::builder().clock(Arc::new(clock.clone())).build();
+        let driver = MemoryDriver::builder()
+            .clock(Arc::new(clock.clone()))
+            .build();
         Self {
             driver: Arc::new(driver),
             clock,
@@ -24,11 +27,19 @@ impl World {
 
     /// Sessions over this storage, as one process would set them up.
     pub(crate) fn builder(&self) -> SessionsBuilder {
-        Sessions::builder(Arc::clone(&self.driver)).clock(Arc::new(self.clock.clone()))
+        self.builder_over(Arc::clone(&self.driver))
+    }
+
+    /// As [`builder`](Self::builder), over a driver that wraps this storage.
+    pub(crate) fn builder_over(&self, driver: impl Driver) -> SessionsBuilder {
+        Sessions::builder(driver).clock(Arc::new(self.clock.clone()))
     }
 
     pub(crate) fn sessions(&self, mode: LockMode) -> Sessions {
-        self.builder().lock_mode(mode).build().expect("a sound set-up")
+        self.builder()
+            .lock_mode(mode)
+            .build()
+            .expect("a sound set-up")
     }
 }
 
@@ -46,7 +57,10 @@ pub(crate) fn issued(session: &Session) -> String {
 
 /// A stored session with `n` = 0; its id.
 pub(crate) async fn stored(sessions: &Sessions) -> String {
-    let mut session = sessions.with_mode(LockMode::Optimistic).create(&client()).expect("random");
+    let mut session = sessions
+        .with_mode(LockMode::Optimistic)
+        .create(&client())
+        .expect("random");
     session.insert("n", &0).expect("writable");
     session.close().await.expect("stored");
     issued(&session)
@@ -54,6 +68,10 @@ pub(crate) async fn stored(sessions: &Sessions) -> String {
 
 /// What is stored of `n`.
 pub(crate) async fn n(sessions: &Sessions, id: &str) -> i64 {
-    let session = sessions.with_mode(LockMode::ReadOnly).open(id, &client()).await.expect("there");
+    let session = sessions
+        .with_mode(LockMode::ReadOnly)
+        .open(id, &client())
+        .await
+        .expect("there");
     session.get("n").expect("a number").expect("an entry")
 }

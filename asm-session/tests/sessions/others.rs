@@ -1,0 +1,391 @@
+//! Taking, lockless fields, subjects, single flight.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use asm_session::{AtCap, InvalidReason, LockMode, Rotation, Session, SessionError, Sessions};
+use tokio::{sync::Barrier, task::JoinSet};
+
+use crate::world::{World, client, issued, stored};
+
+async fn open(sessions: &Sessions, id: &str) -> Session {
+    sessions.open(id, &client()).await.expect("it opens")
+}
+
+#[tokio::test]
+async fn of_many_takers_exactly_one_gets_the_value() {
+    for mode in [
+        LockMode::Optimistic,
+        LockMode::OnWrite,
+        LockMode::OnOpen,
+        LockMode::Manual,
+        LockMode::Off,
+    ] {
+        let world = World::new();
+        let sessions = world
+            .builder()
+            .lock_mode(mode)
+            .lock_queue(None)
+            .build()
+            .expect("sound");
+        let id = Arc::<str>::from(stored(&sessions).await);
+        let mut takers = JoinSet::new();
+        for _ in 0..20 {
+            let (sessions, id) = (sessions.clone(), Arc::clone(&id));
+            takers.spawn(async move {
+                let mut session = open(&sessions, &id).await;
+                tokio::task::yield_now().await;
+                let taken = session.take::<i64>("n").await.expect("no conflict");
+                session.close().await.expect("nothing else to do");
+                usize::from(taken.is_some())
+            });
+        }
+        assert_eq!(takers.join_all().await.iter().sum::<usize>(), 1, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_take_leaves_other_changes_in_the_journal_and_values_of_another_type() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.insert("other", &1).expect("writable");
+    assert!(matches!(
+        session.take::<String>("n").await,
+        Err(SessionError::Value { .. })
+    ));
+    assert_eq!(session.take::<i64>("n").await.expect("stored"), Some(0));
+    assert_eq!(session.get::<i64>("n").expect("gone"), None);
+    assert!(session.is_modified());
+    assert_eq!(open(&sessions, &id).await.len(), 0);
+    session.close().await.expect("stored");
+    assert_eq!(
+        open(&sessions, &id).await.keys().collect::<Vec<_>>(),
+        ["other"]
+    );
+
+    session.insert("flash", &"hello").expect("writable");
+    assert_eq!(
+        session
+            .take::<String>("flash")
+            .await
+            .expect("stored")
+            .as_deref(),
+        Some("hello")
+    );
+    assert_eq!(session.take::<String>("flash").await.expect("stored"), None);
+}
+
+#[tokio::test]
+async fn fields_are_exact_without_a_lock_and_share_the_session_s_fate() {
+    let sessions = World::new().sessions(LockMode::OnOpen);
+    let mut session = sessions.create(&client()).expect("random");
+    let mut fields = session.fields().expect("the driver has them");
+    assert!(fields.get("views").await.expect("nothing").is_none());
+    assert_eq!(fields.incr("views", 1).await.expect("a number"), 1);
+    assert!(!session.is_new(), "the first change stores the session");
+    session.close().await.expect("stored");
+    let id = Arc::<str>::from(issued(&session));
+
+    let holder = open(&sessions, &id).await;
+    let reading = sessions.with_mode(LockMode::Optimistic);
+    let mut writers = JoinSet::new();
+    for writer in 0..8 {
+        let (sessions, id) = (reading.clone(), Arc::clone(&id));
+        writers.spawn(async move {
+            let mut session = open(&sessions, &id).await;
+            let mut fields = session.fields().expect("the driver has them");
+            for _ in 0..10 {
+                fields.incr("views", 2).await.expect("a number");
+                fields.push("seen", &writer).await.expect("a list");
+                fields.append("log", vec![b'x']).await.expect("bytes");
+            }
+        });
+    }
+    writers.join_all().await;
+    drop(holder);
+
+    let mut session = open(&reading, &id).await;
+    let mut fields = session.fields().expect("the driver has them");
+    let views = fields.get("views").await.expect("there").expect("a field");
+    assert_eq!(views.number().expect("a number"), 161);
+    assert!(matches!(views.bytes(), Err(SessionError::WrongKind)));
+    assert_eq!(
+        fields
+            .list::<i32>("seen", 0..1000)
+            .await
+            .expect("a list")
+            .len(),
+        80
+    );
+    assert_eq!(
+        fields
+            .list::<i32>("seen", 78..1000)
+            .await
+            .expect("a list")
+            .len(),
+        2
+    );
+    let log = fields.take("log").await.expect("there").expect("a field");
+    assert_eq!(log.bytes().expect("bytes").len(), 80);
+    assert!(fields.take("log").await.expect("there").is_none());
+    assert!(matches!(
+        fields.incr("seen", 1).await,
+        Err(SessionError::WrongKind)
+    ));
+    fields.set("last", &"page").await.expect("any");
+    let last = fields.get("last").await.expect("there").expect("a field");
+    assert_eq!(last.value::<String>().expect("a text"), "page");
+    fields.clear("last").await.expect("any");
+    assert!(fields.get("last").await.expect("there").is_none());
+
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("writable");
+    session.close().await.expect("stored");
+    let mut next = open(&reading, &issued(&session)).await;
+    let views = next
+        .fields()
+        .expect("fields")
+        .incr("views", 0)
+        .await
+        .expect("followed");
+    assert_eq!(views, 161);
+    session.delete().await.expect("deleted");
+    let gone = next.fields().expect("fields").incr("views", 1).await;
+    assert!(matches!(gone, Err(SessionError::Deleted)));
+}
+
+async fn logged_in(sessions: &Sessions, user: &str) -> asm_session::Result<Session> {
+    let mut session = sessions.create(&client())?;
+    session.insert("n", &0)?;
+    session.bind_subject(user).await?;
+    session.close().await?;
+    Ok(session)
+}
+
+#[tokio::test]
+async fn a_user_s_sessions_are_listed_and_revoked() {
+    let world = World::new();
+    let sessions = world
+        .builder()
+        .subject_key(&[7; 32])
+        .build()
+        .expect("sound");
+    let mine = logged_in(&sessions, "user:1").await.expect("stored");
+    let mut running = logged_in(&sessions, "user:1").await.expect("stored");
+    let other = logged_in(&sessions, "user:2").await.expect("stored");
+    let user = sessions.subject("user:1");
+    let listed: Vec<_> = user
+        .list()
+        .await
+        .expect("an index")
+        .iter()
+        .map(|s| s.handle)
+        .collect();
+    assert_eq!(listed, [mine.handle(), running.handle()]);
+    assert!(mine.info().is_bound());
+
+    running.add("n", 1).expect("fits");
+    assert_eq!(
+        user.revoke_others(mine.handle()).await.expect("an index"),
+        1
+    );
+    assert!(matches!(running.close().await, Err(SessionError::Deleted)));
+    assert_eq!(user.list().await.expect("an index").len(), 1);
+    assert_eq!(user.revoke_all().await.expect("an index"), 1);
+    assert!(user.list().await.expect("an index").is_empty());
+    assert_eq!(
+        sessions.subject("user:2").list().await.expect("an index")[0].handle,
+        other.handle()
+    );
+    assert_eq!(world.driver.sessions(), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_races_with_a_revocation_is_revoked() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::Optimistic);
+    let mut session = sessions.create(&client()).expect("random");
+    session.insert("n", &0).expect("writable");
+    session.bind_subject("user:1").await.expect("an index");
+    sessions
+        .subject("user:1")
+        .revoke_all()
+        .await
+        .expect("an index");
+    assert!(matches!(session.close().await, Err(SessionError::Deleted)));
+    assert_eq!(world.driver.sessions(), 0);
+}
+
+#[tokio::test]
+async fn an_authentication_keeps_a_session_listed_for_its_new_life() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::Optimistic);
+    let mut session = logged_in(&sessions, "user:1").await.expect("stored");
+    session
+        .set_lifetime(Duration::from_secs(30 * 24 * 3600))
+        .expect("writable");
+    session.close().await.expect("stored");
+    world
+        .clock
+        .advance(Duration::from_secs(29 * 24 * 3600))
+        .await;
+    let mut session = open(&sessions, &issued(&session)).await;
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("writable");
+    session.close().await.expect("stored");
+    world
+        .clock
+        .advance(Duration::from_secs(2 * 24 * 3600))
+        .await;
+    assert_eq!(
+        sessions
+            .subject("user:1")
+            .revoke_all()
+            .await
+            .expect("an index"),
+        1
+    );
+    assert_eq!(world.driver.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_cap_holds_under_many_logins_at_once() {
+    for policy in [AtCap::Reject, AtCap::EvictOldest, AtCap::EvictIdle] {
+        let world = World::new();
+        let cap = NonZeroU32::new(3).expect("not 0");
+        let sessions = world
+            .builder()
+            .subject_cap(cap, policy)
+            .build()
+            .expect("sound");
+        let mut logins = JoinSet::new();
+        for _ in 0..64 {
+            let sessions = sessions.clone();
+            logins.spawn(async move {
+                tokio::task::yield_now().await;
+                logged_in(&sessions, "user:1").await.map(drop)
+            });
+        }
+        let logins = logins.join_all().await;
+        let listed = sessions
+            .subject("user:1")
+            .list()
+            .await
+            .expect("an index")
+            .len();
+        assert_eq!(listed, 3, "{policy:?}");
+        let refused = logins.iter().filter(|login| login.is_err()).count();
+        if policy == AtCap::Reject {
+            assert_eq!(refused, 61);
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_many_that_want_it_once_one_runs_and_all_get_the_value() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::Optimistic);
+    let id = Arc::<str>::from(stored(&sessions).await);
+    let (runs, together) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(20)));
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        let (sessions, id) = (sessions.clone(), Arc::clone(&id));
+        let (runs, together) = (Arc::clone(&runs), Arc::clone(&together));
+        callers.spawn(async move {
+            let session = open(&sessions, &id).await;
+            together.wait().await;
+            let work = async {
+                tokio::task::yield_now().await;
+                Ok(runs.fetch_add(1, Ordering::Relaxed) + 42)
+            };
+            session
+                .once("quote", Duration::from_secs(60), work)
+                .await
+                .expect("a value")
+        });
+    }
+    assert_eq!(callers.join_all().await, [42; 20]);
+    assert_eq!(runs.load(Ordering::Relaxed), 1);
+
+    let session = open(&sessions, &id).await;
+    let again = || session.once("quote", Duration::from_secs(60), async { Ok(7_usize) });
+    world.clock.advance(Duration::from_secs(59)).await;
+    assert_eq!(again().await.expect("a value"), 42);
+    world.clock.advance(Duration::from_secs(1)).await;
+    assert_eq!(
+        again().await.expect("a value"),
+        7,
+        "no value is used after its ttl"
+    );
+}
+
+#[tokio::test]
+async fn when_one_fails_or_dies_the_next_runs() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let session = open(&sessions, &id).await;
+    let ttl = Duration::from_secs(60);
+    let failed = session
+        .once("q", ttl, async { Err::<i32, _>(SessionError::app("no")) })
+        .await;
+    assert!(matches!(failed, Err(SessionError::App(_))));
+
+    let stuck = tokio::spawn({
+        let session = open(&sessions, &id).await;
+        async move {
+            session
+                .once("q", ttl, std::future::pending::<asm_session::Result<i32>>())
+                .await
+        }
+    });
+    tokio::task::yield_now().await;
+    world.clock.advance(Duration::from_secs(60)).await;
+    let waiting = tokio::spawn({
+        let session = open(&sessions, &id).await;
+        async move { session.once("q", ttl, async { Ok(5) }).await }
+    });
+    tokio::task::yield_now().await;
+    assert!(
+        !waiting.is_finished(),
+        "the first one still runs, and is kept alive"
+    );
+    stuck.abort();
+    assert_eq!(waiting.await.expect("no panic").expect("its turn"), 5);
+    assert!(stuck.await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_refused_at_the_set_up() {
+    let world = World::new();
+    let zero = Duration::ZERO;
+    for wrong in [
+        world.builder().lock_hold(zero),
+        world.builder().lock_renewal(zero),
+        world.builder().lock_renewal(Duration::from_secs(10)),
+        world.builder().decision_deadline(zero),
+    ] {
+        assert!(matches!(wrong.build(), Err(SessionError::Usage(_))));
+    }
+    assert!(
+        world
+            .builder()
+            .lock_wait(zero)
+            .lock_queue(0)
+            .build()
+            .is_ok()
+    );
+    assert_eq!(
+        SessionError::from(InvalidReason::Stale).to_string(),
+        "the session id is not valid: stale"
+    );
+}

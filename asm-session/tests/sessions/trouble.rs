@@ -1,0 +1,279 @@
+//! Lost answers, refusals, and callers that are dropped half-way.
+
+use std::sync::Arc;
+
+use asm_core::{Driver, ErrorKind};
+use asm_memory::MemoryDriver;
+use asm_session::{LockMode, Rotation, Session, SessionError, Sessions};
+use asm_testkit::{Chaos, Fault, Layered, Verb, cancel_at, count_awaits};
+
+use crate::world::{World, client, issued, n, stored};
+
+type Troubled = Arc<Layered<Chaos<Arc<MemoryDriver>>>>;
+
+fn troubled(world: &World, mode: LockMode) -> (Troubled, Sessions) {
+    let driver = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
+    let sessions = world
+        .builder_over(Arc::clone(&driver))
+        .lock_mode(mode)
+        .build();
+    (driver, sessions.expect("sound"))
+}
+
+async fn open(sessions: &Sessions, id: &str) -> Session {
+    sessions.open(id, &client()).await.expect("it opens")
+}
+
+const WRITING: [LockMode; 4] = [
+    LockMode::Optimistic,
+    LockMode::OnWrite,
+    LockMode::OnOpen,
+    LockMode::Off,
+];
+
+#[tokio::test]
+async fn a_save_whose_answer_was_lost_counts_once() {
+    for mode in WRITING {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, mode);
+        let id = stored(&sessions).await;
+        let mut session = open(&sessions, &id).await;
+        session
+            .write()
+            .await
+            .expect("free")
+            .add("n", 1)
+            .expect("fits");
+        driver.layer().next(Verb::Save, Fault::LostAnswer);
+        assert!(session.close().await.is_err());
+        // Later changes are not mixed into what is sent again.
+        if mode == LockMode::Optimistic || mode == LockMode::Off {
+            let mut other = open(&sessions, &id).await;
+            other.add("n", 10).expect("fits");
+            other.close().await.expect("stored");
+            session.add("n", 100).expect("fits");
+            assert!(session.close().await.expect("resolved").written);
+            let expected = if mode == LockMode::Off { 101 } else { 111 };
+            assert_eq!(n(&sessions, &id).await, expected, "{mode:?}");
+        } else {
+            assert!(session.close().await.expect("resolved").written);
+            assert_eq!(n(&sessions, &id).await, 1, "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_save_that_did_not_arrive_is_sent_again() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.add("n", 1).expect("fits");
+    for kind in [ErrorKind::Unavailable, ErrorKind::Full, ErrorKind::Other] {
+        driver.layer().next(Verb::Save, Fault::Refused(kind));
+        assert!(
+            matches!(session.save().await, Err(SessionError::Store(error)) if error.kind() == kind)
+        );
+        let mut other = open(&sessions, &id).await;
+        other.add("n", 10).expect("fits");
+        other.close().await.expect("stored");
+    }
+    session.close().await.expect("stored");
+    assert_eq!(n(&sessions, &id).await, 31);
+    assert_eq!(sessions.counters().refused_writes, 3);
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_resolved_is_never_applied_again() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    for arrived in [true, false] {
+        let before = n(&sessions, &id).await;
+        let mut session = open(&sessions, &id).await;
+        session.add("n", 1).expect("fits");
+        driver.layer().next(
+            Verb::Save,
+            if arrived {
+                Fault::LostAnswer
+            } else {
+                Fault::Refused(ErrorKind::Timeout)
+            },
+        );
+        assert!(session.save().await.is_err());
+        for _ in 0..8 {
+            let mut other = open(&sessions, &id).await;
+            other.add("m", 1).expect("fits");
+            other.close().await.expect("stored");
+        }
+        assert!(matches!(session.save().await, Err(error) if error.is_unknown()));
+        assert!(!session.is_modified());
+        // The session goes on from what is stored.
+        session.add("m", 1).expect("fits");
+        session.close().await.expect("stored");
+        assert_eq!(n(&sessions, &id).await, before + i64::from(arrived));
+    }
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_was_lost_is_one_session() {
+    for mode in WRITING {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, mode);
+        let mut session = sessions.create(&client()).expect("random");
+        session
+            .write()
+            .await
+            .expect("nobody else knows it")
+            .insert("n", &1)
+            .expect("writable");
+        driver.layer().next(Verb::Create, Fault::LostAnswer);
+        assert!(session.save().await.is_err());
+        assert!(session.is_new());
+        session.insert("n", &2).expect("writable");
+        session.close().await.expect("stored");
+        assert_eq!(world.driver.sessions(), 1);
+        assert_eq!(n(&sessions, &issued(&session)).await, 2, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_delete_whose_answer_was_lost_can_be_sent_again() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    driver.layer().next(Verb::Delete, Fault::LostAnswer);
+    assert!(session.delete().await.is_err());
+    session.delete().await.expect("deleted");
+    assert_eq!(world.driver.sessions(), 0);
+}
+
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_is_told_when_it_is_known() {
+    for rotation in [Rotation::renew(), Rotation::Authenticate] {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+        let id = stored(&sessions).await;
+        let mut session = open(&sessions, &id).await;
+        session.regenerate(rotation).expect("writable");
+        driver.layer().next(Verb::Save, Fault::LostAnswer);
+        assert!(session.close().await.is_err());
+        let saved = session.close().await.expect("resolved");
+        assert_eq!(saved.id, Some(asm_session::IdRotation::Rotated));
+        assert_eq!(n(&sessions, &issued(&session)).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_at_the_open_is_an_error_and_no_new_session() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::OnOpen);
+    let id = stored(&sessions).await;
+    for fault in [Fault::Refused(ErrorKind::Unavailable), Fault::LostAnswer] {
+        driver.layer().next(Verb::Open, fault);
+        let opened = sessions.open_or_create(Some(&id), &client()).await;
+        assert!(matches!(opened, Err(SessionError::Store(_))));
+    }
+    assert!(
+        open(&sessions, &id).await.is_locked(),
+        "the lost answer left no lock"
+    );
+}
+
+/// Increments `n`, as a request does.
+async fn request(sessions: &Sessions, id: &str) -> asm_session::Result<()> {
+    let mut session = sessions.open(id, &client()).await?;
+    session.write().await?.add("n", 1)?;
+    session.save().await?;
+    session.add("n", 1)?;
+    session.close().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_anywhere_leaves_no_lock_and_no_half_of_a_save() {
+    for mode in WRITING {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, mode);
+        driver.layer().pause(2);
+        let id = stored(&sessions).await;
+        let (done, awaits) = count_awaits(request(&sessions, &id)).await;
+        done.expect("stored");
+        assert!(awaits >= 12, "three calls, four pauses each: {awaits}");
+        for place in 1..=awaits {
+            let before = n(&sessions, &id).await;
+            let cancelled = cancel_at(place, request(&sessions, &id)).await;
+            assert!(cancelled.is_none(), "{mode:?}: dropped at {place}");
+            let handle = sessions.by_handle(open_plain(&sessions, &id).await.handle());
+            let state = handle.inspect().await.expect("there");
+            assert_eq!(
+                (state.holder, state.waiters.len()),
+                (None, 0),
+                "{mode:?} at {place}"
+            );
+            let after = n(&sessions, &id).await;
+            assert!(
+                (before..=before + 2).contains(&after),
+                "{mode:?} at {place}"
+            );
+        }
+    }
+}
+
+async fn open_plain(sessions: &Sessions, id: &str) -> Session {
+    open(&sessions.with_mode(LockMode::ReadOnly), id).await
+}
+
+#[tokio::test]
+async fn a_save_that_was_dropped_anywhere_counts_once_when_it_is_called_again() {
+    for mode in WRITING {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, mode);
+        driver.layer().pause(2);
+        let id = stored(&sessions).await;
+        for place in 1..=4 {
+            let before = n(&sessions, &id).await;
+            let mut session = open(&sessions, &id).await;
+            session
+                .write()
+                .await
+                .expect("free")
+                .add("n", 1)
+                .expect("fits");
+            assert!(cancel_at(place, session.close()).await.is_none());
+            session.close().await.expect("resolved");
+            assert_eq!(n(&sessions, &id).await, before + 1, "{mode:?} at {place}");
+            assert!(!session.is_locked());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_take_that_was_dropped_anywhere_delivers_when_it_is_called_again() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    driver.layer().pause(2);
+    for place in 1..=4 {
+        let id = stored(&sessions).await;
+        let mut session = open(&sessions, &id).await;
+        assert!(cancel_at(place, session.take::<i64>("n")).await.is_none());
+        assert_eq!(session.take::<i64>("n").await.expect("stored"), Some(0));
+        assert_eq!(session.take::<i64>("n").await.expect("stored"), None);
+    }
+}
+
+#[tokio::test]
+async fn saves_that_are_sent_twice_count_once() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    for _ in 0..20 {
+        driver.layer().next(Verb::Save, Fault::Twice);
+        let mut session = open(&sessions, &id).await;
+        session.add("n", 1).expect("fits");
+        session.close().await.expect("stored");
+    }
+    assert_eq!(n(&sessions, &id).await, 20);
+    assert_eq!(driver.info().name, "memory");
+}
