@@ -427,13 +427,16 @@ mod tests {
         for wrong in zeros {
             assert_eq!(wrong.build().unwrap_err().kind(), ErrorKind::Invalid);
         }
+        let only = builder().min(HOUR).max(HOUR).build().unwrap();
+        let human = head(ClientKind::Human);
+        assert_eq!(only.ttl(&human, 0, human.created), HOUR);
         let none = builder()
             .absolute(None)
             .first(None)
             .bot_first(None)
             .build()
             .unwrap();
-        let (human, bot) = (head(ClientKind::Human), head(ClientKind::Bot));
+        let bot = head(ClientKind::Bot);
         assert_eq!(none.ttl(&human, 0, human.created), 24 * HOUR);
         assert_eq!(none.ttl(&bot, 0, bot.created), 2 * HOUR);
     }

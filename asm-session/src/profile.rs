@@ -279,6 +279,25 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_is_what_the_client_was() {
+        let client = Client {
+            ip: "::ffff:192.0.2.7".parse().ok(),
+            user_agent: Some("agent".into()),
+            extra: Some("extra".into()),
+            ..Client::default()
+        };
+        let profile = Profile::of(&client);
+        assert_eq!(profile.ip(), Some([192, 0, 2, 7].into()));
+        assert_eq!(profile.user_agent(), Some("agent"));
+        assert_eq!(profile.extra(), Some("extra"));
+        let none = Profile::of(&Client::default());
+        assert_eq!(
+            (none.ip(), none.user_agent(), none.extra()),
+            (None, None, None)
+        );
+    }
+
+    #[test]
     fn long_texts_that_differ_stay_different() {
         let long = |end: &str| profile("::1", &format!("{}{end}", "é".repeat(1000)));
         assert_eq!(long("a"), long("a"));
