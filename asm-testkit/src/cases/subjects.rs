@@ -320,7 +320,7 @@ pub async fn never_comes_back_to_an_old_generation(h: &dyn Harness) {
 /// revocation starts a generation, deletes what it is told, and forgets it. Whatever lives
 /// afterwards is of the present generation.
 pub async fn revokes_a_racing_login_or_is_seen_by_it(h: &dyn Harness) {
-    for _ in 0..40 {
+    for _ in 0..150 {
         let (r1, r2) = given::two(h).await;
         let subject = given::subject();
         let earlier = bound(&r1, &subject, 1).await;
