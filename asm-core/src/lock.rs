@@ -20,7 +20,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// Takes the lock, waiting for it up to `wish.wait`.
     ///
     /// - Grants follow arrival order among live waiters; a newcomer never passes a live queue.
-    /// - A wait of zero is a try. When the wait is over first, the caller is told `Busy`.
+    /// - A wait of zero is a try, and `Busy` when it fails, however full the queue is. So is a wait
+    ///   that is over before the lock comes.
     /// - Waiter n + 1 of a queue limit n fails at once with `QueueFull`.
     /// - Acquiring with a token that already holds answers `Held`.
     /// - A token that was released is never granted again.

@@ -21,6 +21,8 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     ///   one wins.
     /// - The version's number is 1.
     /// - A dropped future leaves no lock behind.
+    /// - A resend after the session was deleted creates it again: nothing tells it from one whose
+    ///   first sending never arrived. So nobody is told a new id before its create is answered.
     ///
     /// # Errors
     /// `TooLarge` over the record limit, before a byte is written; `Full` when the store has no

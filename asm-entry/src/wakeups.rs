@@ -38,7 +38,13 @@ impl Wakeups {
         // Under the mutex, with no clone of it: the ear that is dropped last counts them.
         let waiting = self.waiting();
         let notify = waiting.get(token);
-        notify.inspect(|notify| notify.notify_one()).is_some()
+        notify
+            .inspect(|notify| {
+                // All who wait under this token (a request and its resend), or the next who does.
+                notify.notify_waiters();
+                notify.notify_one();
+            })
+            .is_some()
     }
 
     /// How many listen.

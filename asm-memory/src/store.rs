@@ -1,6 +1,7 @@
 //! Entries in maps.
 
 use std::{
+    cmp::Ordering::{Equal, Greater, Less},
     num::NonZeroUsize,
     sync::{
         Arc,
@@ -76,6 +77,9 @@ impl MemoryStore {
             let mut turn = turn.with_room(self.room(entry));
             let before = (entry.is_vacant(), entry.weight());
             let answer = step(entry, &mut turn);
+            if entry.changes().write.contains(Parts::BODY) {
+                entry.compact();
+            }
             entry.written();
             self.count(before, (entry.is_vacant(), entry.weight()));
             let stay = if entry.is_vacant() {
@@ -107,11 +111,12 @@ impl MemoryStore {
     }
 
     fn weigh(&self, before: usize, after: usize) {
-        if after >= before {
-            self.bytes.fetch_add(after - before, Ordering::Relaxed);
-        } else {
-            self.bytes.fetch_sub(before - after, Ordering::Relaxed);
-        }
+        // Nothing is written to what all threads share when nothing changes.
+        match after.cmp(&before) {
+            Greater => self.bytes.fetch_add(after - before, Ordering::Relaxed),
+            Less => self.bytes.fetch_sub(before - after, Ordering::Relaxed),
+            Equal => 0,
+        };
     }
 
     /// When room is short, a step first clears the dead from one shard, the next step from the
@@ -141,6 +146,8 @@ impl MemoryStore {
 }
 
 impl EntryStore for MemoryStore {
+    const WHOLE: bool = true;
+
     fn info(&self) -> DriverInfo {
         let mut info = DriverInfo::new("memory", Shared::Process);
         info.max_record = self.settings.max_record;
@@ -165,8 +172,8 @@ impl EntryStore for MemoryStore {
         R: Send + 'static,
         F: FnMut(&mut SubjectEntry, Timestamp) -> R + Send + 'static,
     {
-        let now = self.settings.clock.now();
         self.indexes.with(subject, SubjectEntry::default, |index| {
+            let now = self.settings.clock.now();
             let before = index.clone();
             let answer = step(index, now);
             let (old, new) = (weight(&before), weight(index));
