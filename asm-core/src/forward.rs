@@ -1,11 +1,16 @@
 //! A driver behind a pointer, or inside of a wrapper, is a driver.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
 
-use crate::Driver;
+use crate::{Driver, Result};
+
+/// What a method under `async_trait` answers.
+pub type Answer<'answer, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'answer>>;
 
 /// Implements [`SessionStore`](crate::SessionStore), [`LockStore`](crate::LockStore) and
 /// [`Driver`](crate::Driver) for a type by handing every call to a driver inside of it.
+///
+/// A call costs nothing more: what is answered is the future of the driver inside.
 ///
 /// Every method is forwarded, those with a default included, and
 /// `clippy::missing_trait_methods` is denied: a forgotten one would lose a facet without a word.
@@ -22,90 +27,143 @@ use crate::Driver;
 #[macro_export]
 macro_rules! forward_driver {
     ([$($generics:tt)*] $type:ty, |$this:ident| $inner:expr) => {
-        #[$crate::__async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<$($generics)*> $crate::SessionStore for $type {
-            async fn create(
-                &self,
-                key: &$crate::Key,
+            fn create<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 req: $crate::Create,
-            ) -> $crate::Result<$crate::Created> {
+            ) -> $crate::__Answer<'answer, $crate::Created>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::SessionStore::create($inner, key, req).await
+                $crate::SessionStore::create($inner, key, req)
             }
-            async fn open(
-                &self,
-                key: &$crate::Key,
+            fn open<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 req: $crate::Open,
-            ) -> $crate::Result<$crate::Opened> {
+            ) -> $crate::__Answer<'answer, $crate::Opened>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::SessionStore::open($inner, key, req).await
+                $crate::SessionStore::open($inner, key, req)
             }
-            async fn save(
-                &self,
-                key: &$crate::Key,
+            fn save<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 req: $crate::Save,
-            ) -> $crate::Result<$crate::Written> {
+            ) -> $crate::__Answer<'answer, $crate::Written>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::SessionStore::save($inner, key, req).await
+                $crate::SessionStore::save($inner, key, req)
             }
-            async fn touch(
-                &self,
-                key: &$crate::Key,
+            fn touch<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 req: $crate::Touch,
-            ) -> $crate::Result<$crate::Touched> {
+            ) -> $crate::__Answer<'answer, $crate::Touched>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::SessionStore::touch($inner, key, req).await
+                $crate::SessionStore::touch($inner, key, req)
             }
-            async fn delete(
-                &self,
-                key: &$crate::Key,
+            fn delete<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 req: $crate::Delete,
-            ) -> $crate::Result<$crate::Deleted> {
+            ) -> $crate::__Answer<'answer, $crate::Deleted>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::SessionStore::delete($inner, key, req).await
+                $crate::SessionStore::delete($inner, key, req)
             }
         }
 
-        #[$crate::__async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<$($generics)*> $crate::LockStore for $type {
-            async fn acquire(
-                &self,
-                key: &$crate::Key,
+            fn acquire<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 wish: $crate::LockWish,
-            ) -> $crate::Result<$crate::Acquired> {
+            ) -> $crate::__Answer<'answer, $crate::Acquired>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::LockStore::acquire($inner, key, wish).await
+                $crate::LockStore::acquire($inner, key, wish)
             }
-            async fn renew(
-                &self,
-                key: &$crate::Key,
-                token: &$crate::LockToken,
+            fn renew<'this, 'key, 'token, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
+                token: &'token $crate::LockToken,
                 hold: ::std::time::Duration,
-            ) -> $crate::Result<$crate::Renewed> {
+            ) -> $crate::__Answer<'answer, $crate::Renewed>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                'token: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::LockStore::renew($inner, key, token, hold).await
+                $crate::LockStore::renew($inner, key, token, hold)
             }
-            async fn release(
-                &self,
-                key: &$crate::Key,
-                token: &$crate::LockToken,
-            ) -> $crate::Result<$crate::Released> {
+            fn release<'this, 'key, 'token, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
+                token: &'token $crate::LockToken,
+            ) -> $crate::__Answer<'answer, $crate::Released>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                'token: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::LockStore::release($inner, key, token).await
+                $crate::LockStore::release($inner, key, token)
             }
-            async fn break_lock(
-                &self,
-                key: &$crate::Key,
+            fn break_lock<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
                 fence: ::std::option::Option<$crate::Fence>,
-            ) -> $crate::Result<$crate::Broken> {
+            ) -> $crate::__Answer<'answer, $crate::Broken>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::LockStore::break_lock($inner, key, fence).await
+                $crate::LockStore::break_lock($inner, key, fence)
             }
-            async fn inspect(&self, key: &$crate::Key) -> $crate::Result<$crate::LockState> {
+            fn inspect<'this, 'key, 'answer>(
+                &'this self,
+                key: &'key $crate::Key,
+            ) -> $crate::__Answer<'answer, $crate::LockState>
+            where
+                'this: 'answer,
+                'key: 'answer,
+                Self: 'answer,
+            {
                 let $this = self;
-                $crate::LockStore::inspect($inner, key).await
+                $crate::LockStore::inspect($inner, key)
             }
             fn abandon(&self, key: &$crate::Key, token: &$crate::LockToken) {
                 let $this = self;

@@ -84,4 +84,4 @@ pub use subjects::{Bound, Listing, Reserve, Reserved, Revoked, SubjectIndex};
 pub use sweep::{Cursor, Sweep, SweepStep, Swept};
 
 #[doc(hidden)]
-pub use async_trait::async_trait as __async_trait;
+pub use forward::Answer as __Answer;

@@ -52,17 +52,20 @@ impl<S: EntryStore> EntryDriver<S> {
         F: Fn(&mut Entry, &mut Turn) -> Outcome<R> + Clone + Send + 'static,
     {
         let place = |error: Error| error.during(op).by(self.info().name);
+        if S::WHOLE {
+            // Nothing more can be needed, so the step is not kept for another run.
+            let outcome = self.store.transact(key, Parts::ALL, step).await;
+            return outcome
+                .map_err(place)?
+                .map_err(|interrupt| place(interrupt.into()));
+        }
         let mut parts = parts;
         loop {
             let outcome = self.store.transact(key, parts, step.clone()).await;
             match outcome.map_err(place)? {
                 Ok(answer) => return Ok(answer),
-                Err(Interrupt::Failed(error)) => return Err(place(error)),
-                Err(Interrupt::Needs(more)) if parts.contains(more) => {
-                    let error = "the store did not load a part that it was asked for";
-                    return Err(place(Error::new(ErrorKind::Other, error)));
-                }
-                Err(Interrupt::Needs(more)) => parts = parts | more,
+                Err(Interrupt::Needs(more)) if !parts.contains(more) => parts = parts | more,
+                Err(interrupt) => return Err(place(interrupt.into())),
             }
         }
     }

@@ -6,6 +6,7 @@ use asm_core::{
     Change, Epoch, Error, ErrorKind, Guard, OpId, Proof, Proofs, Redacted, Result, Snapshot, Stamp,
     Timestamp, Version,
 };
+use bytes::BytesMut;
 
 use crate::{Changes, Parts, Turn, fields::Fields, lock::Lock};
 
@@ -48,6 +49,19 @@ pub enum Interrupt {
 impl From<Error> for Interrupt {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Interrupt> for Error {
+    /// For one who has no more parts to load.
+    fn from(interrupt: Interrupt) -> Self {
+        match interrupt {
+            Interrupt::Failed(error) => error,
+            Interrupt::Needs(_) => {
+                let error = "the store did not load a part that it was asked for";
+                Self::new(ErrorKind::Other, error)
+            }
+        }
     }
 }
 
@@ -128,6 +142,18 @@ impl Entry {
     /// Forgets what was changed: it is written.
     pub fn written(&mut self) {
         self.changes = Changes::default();
+    }
+
+    /// Gives back what it cost to share the body with a request that is gone by now. For a store
+    /// that keeps entries in memory, after a step and its answer.
+    ///
+    /// Bytes that were ever cloned keep a counter on the heap, 32 bytes with its bookkeeping.
+    pub fn compact(&mut self) {
+        if let Some(body) = self.body.take() {
+            let alone = body.into_bytes().try_into_mut();
+            let body = alone.map_or_else(|shared| shared, BytesMut::freeze);
+            self.body = Some(body.into());
+        }
     }
 
     /// Ends the session: record, lock, queue and fields. Everybody who waits is told.

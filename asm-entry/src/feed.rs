@@ -5,7 +5,7 @@ use std::{
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -25,6 +25,9 @@ pub struct Feed {
 #[derive(Debug, Default)]
 struct Shared {
     listeners: Mutex<HashMap<Key, Vec<Listener>>>,
+    /// How many there are, so that a change that nobody listens to costs no lock. One more is
+    /// counted before it first looks at its session, and looks after a change that missed it.
+    count: AtomicUsize,
     last: AtomicU64,
 }
 
@@ -44,6 +47,9 @@ impl Feed {
 
     /// Tells all who listen to this session. The epoch is the one after the change.
     pub fn publish(&self, key: &Key, change: Change, epoch: Epoch) {
+        if self.is_empty() {
+            return;
+        }
         if let Some(listeners) = self.shared.listeners().get(key) {
             for listener in listeners {
                 // Fails only when the receiver is being dropped right now.
@@ -55,7 +61,7 @@ impl Feed {
     /// How many listen.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.listeners().values().map(Vec::len).sum()
+        self.shared.count.load(Ordering::SeqCst)
     }
 
     /// Whether nobody listens.
@@ -70,6 +76,7 @@ impl Feed {
         let mut listeners = self.shared.listeners();
         let place = listeners.entry(*key).or_default();
         place.push(Listener { number, sender });
+        self.shared.count.fetch_add(1, Ordering::SeqCst);
         Subscription {
             shared: Arc::clone(&self.shared),
             key: *key,
@@ -112,6 +119,7 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         if let hash_map::Entry::Occupied(mut place) = self.shared.listeners().entry(self.key) {
             place.get_mut().retain(|one| one.number != self.number);
+            self.shared.count.fetch_sub(1, Ordering::SeqCst);
             if place.get().is_empty() {
                 place.remove();
             }

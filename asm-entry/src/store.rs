@@ -22,6 +22,10 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// (wake-ups, feed, scan) it leaves out: waiters then look again once per recheck, and the driver
 /// lacks the facet.
 pub trait EntryStore: Debug + Send + Sync + 'static {
+    /// Whether an entry is always loaded with all of its parts, whichever are asked for. The driver
+    /// then keeps no copy of a step for the case that it needs more.
+    const WHOLE: bool = false;
+
     /// What there is to know about the driver.
     fn info(&self) -> DriverInfo;
 
