@@ -10,6 +10,9 @@ use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 /// How many shards there are. Measured against lock-free maps: on writes 64 mutexes are faster.
 pub(crate) const SHARDS: usize = 64;
 
+/// How many places a search looks at while it keeps others waiting.
+const LOOK: usize = 1024;
+
 /// A map in shards. Values are boxed, so that the free places of a table cost a pointer each.
 #[derive(Debug)]
 pub(crate) struct Shards<K, V> {
@@ -67,11 +70,25 @@ impl<K: Hash + Eq + Copy, V> Shards<K, V> {
         }
     }
 
-    /// Looks at every value of one shard.
-    pub(crate) fn look(&self, shard: usize, mut at: impl FnMut(&K, &V)) {
-        for slot in self.lock(shard).iter() {
+    /// Looks at the next few values from a place on, and answers where to go on. Places move when
+    /// a table grows; what was missed by that is found the next time.
+    pub(crate) fn look(&self, from: Place, mut at: impl FnMut(&K, &V)) -> Option<Place> {
+        let shard = self.lock(from.shard);
+        let end = shard.num_buckets().min(from.bucket.saturating_add(LOOK));
+        for slot in (from.bucket..end).filter_map(|bucket| shard.get_bucket(bucket)) {
             at(&slot.key, &slot.value);
         }
+        if end < shard.num_buckets() {
+            return Some(Place {
+                bucket: end,
+                ..from
+            });
+        }
+        let next = from.shard + 1;
+        (next < SHARDS).then_some(Place {
+            shard: next,
+            bucket: 0,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -83,6 +100,35 @@ impl<K: Hash + Eq + Copy, V> Shards<K, V> {
         self.shards[shard]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a search through all shards goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    shard: usize,
+    bucket: usize,
+}
+
+impl Place {
+    const LEN: usize = 9;
+
+    /// For a cursor.
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[0] = self.shard as u8;
+        bytes[1..].copy_from_slice(&(self.bucket as u64).to_be_bytes());
+        bytes
+    }
+
+    /// What [`Place::to_bytes`] made; `None` if it did not.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&shard, bucket) = bytes.split_first()?;
+        let bucket = u64::from_be_bytes(bucket.try_into().ok()?);
+        (usize::from(shard) < SHARDS).then_some(Self {
+            shard: shard.into(),
+            bucket: bucket.try_into().ok()?,
+        })
     }
 }
 

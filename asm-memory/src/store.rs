@@ -4,7 +4,7 @@ use std::{
     cmp::Ordering::{Equal, Greater, Less},
     num::NonZeroUsize,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 
 use crate::{
     MemoryBuilder,
-    shards::{SHARDS, Shards, Stay},
+    shards::{Place, Shards, Stay},
 };
 
 /// Entries in maps. No transaction of it ever waits.
@@ -33,8 +33,8 @@ pub(crate) struct MemoryStore {
     indexes: Shards<Subject, SubjectEntry>,
     sessions: AtomicUsize,
     bytes: AtomicUsize,
-    /// Which shard is searched next when room is short.
-    reclaim: AtomicUsize,
+    /// Where the dead are searched for next when room is short.
+    reclaim: Mutex<Place>,
     wakeups: Wakeups,
     feed: Feed,
 }
@@ -47,7 +47,7 @@ impl MemoryStore {
             indexes: Shards::new(),
             sessions: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            reclaim: AtomicUsize::new(0),
+            reclaim: Mutex::default(),
             wakeups: Wakeups::new(),
             feed: Feed::new(),
         }
@@ -119,29 +119,31 @@ impl MemoryStore {
         };
     }
 
-    /// When room is short, a step first clears the dead from one shard, the next step from the
-    /// next.
+    /// When room is short, a step first clears the dead from a few places, the next step from the
+    /// next few.
     fn reclaim_if_short(&self) {
         let short = self.sessions() >= self.settings.max_sessions
             || self.bytes().saturating_add(self.settings.max_record) > self.settings.max_bytes;
-        if short {
-            let shard = self.reclaim.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            let mut due = Due::default();
-            self.look_for_due(shard, &mut due);
-            for key in &due.keys {
-                self.run(key, Entry::settle);
-            }
+        // One at a time is enough.
+        let Some(mut place) = short.then(|| self.reclaim.try_lock().ok()).flatten() else {
+            return;
+        };
+        let mut due = Due::default();
+        *place = self.look_for_due(*place, &mut due).unwrap_or_default();
+        drop(place);
+        for key in &due.keys {
+            self.run(key, Entry::settle);
         }
     }
 
-    fn look_for_due(&self, shard: usize, due: &mut Due) {
+    fn look_for_due(&self, from: Place, due: &mut Due) -> Option<Place> {
         let now = self.settings.clock.now();
-        self.entries.look(shard, |key, entry| {
+        self.entries.look(from, |key, entry| {
             due.examined += 1;
             if entry.expires() <= now {
                 due.keys.push(*key);
             }
-        });
+        })
     }
 }
 
@@ -208,31 +210,29 @@ impl EntryStore for MemoryStore {
     }
 }
 
-/// A cursor is the number of the next shard.
 #[async_trait]
 impl Scan for MemoryStore {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
         let mut due = Due::default();
-        for shard in first_shard(from.as_ref())?..SHARDS {
+        let mut place = Some(from.as_ref().map_or(Ok(Place::default()), place_of)?);
+        while let Some(from) = place {
             if due.examined >= batch.get() as u64 {
-                due.next = Some(Cursor(Bytes::copy_from_slice(&[shard as u8])));
+                due.next = Some(Cursor(Bytes::copy_from_slice(&from.to_bytes())));
                 break;
             }
-            self.look_for_due(shard, &mut due);
+            place = self.look_for_due(from, &mut due);
         }
         Ok(due)
     }
 }
 
-fn first_shard(from: Option<&Cursor>) -> Result<usize> {
-    match from.map(|cursor| &cursor.0[..]) {
-        None => Ok(0),
-        Some(&[shard]) if usize::from(shard) < SHARDS => Ok(usize::from(shard)),
-        Some(_) => Err(Error::new(
+fn place_of(cursor: &Cursor) -> Result<Place> {
+    Place::from_bytes(&cursor.0).ok_or_else(|| {
+        Error::new(
             ErrorKind::Invalid,
             "this cursor is not of the memory driver",
-        )),
-    }
+        )
+    })
 }
 
 fn weight(index: &SubjectEntry) -> usize {
