@@ -9,7 +9,7 @@
 //! 3. `driver.rs`: the two traits of `asm-core`. Each verb is one step under the mutex, so it is
 //!    atomic; only `acquire` awaits, and its drop guard withdraws what a dropped future leaves.
 //! 4. `clock.rs`: time. The driver is given one, so that tests move it by hand.
-//! 5. `tests/conformance.rs`: the whole suite, on forty lines of harness.
+//! 5. `tests/conformance.rs`: the whole suite, and the harness that it runs on.
 //!
 //! On a networked store, the body of `RawDriver::on` becomes a script or a transaction on the
 //! server, `now` the server's time, and the bell a message. The rest of the shape stays.
