@@ -71,6 +71,7 @@ impl Debug for StoreTime {
 
 /// The clock of the process, in a tokio runtime.
 #[cfg(feature = "tokio")]
+#[expect(clippy::unnecessary_wraps, reason = "without a runtime there is none")]
 pub(crate) fn process_clock() -> Option<Arc<dyn Clock>> {
     Some(Arc::new(tokio::TokioClock::new()))
 }
@@ -83,6 +84,7 @@ pub(crate) fn process_clock() -> Option<Arc<dyn Clock>> {
 
 /// The tasks of a tokio runtime. Outside of one there are none, and the future is dropped.
 #[cfg(feature = "tokio")]
+#[expect(clippy::unnecessary_wraps, reason = "without a runtime there is none")]
 pub(crate) fn process_spawn() -> Option<Spawn> {
     Some(Arc::new(|future| {
         if let Ok(runtime) = ::tokio::runtime::Handle::try_current() {

@@ -46,13 +46,11 @@ impl Journal {
 
     /// Sets or removes a value, whatever is there.
     pub(crate) fn put(&mut self, key: &str, value: Option<Bytes>) {
-        if self.puts_back(key, value.as_ref()) {
-            self.changes.remove(key);
-            return;
-        }
+        let back = self.puts_back(key, value.as_ref());
         let mark = self.advance();
         let sealed = self.sealed;
         let change = self.change(key);
+        change.back = back;
         change.steps.retain(|(made, _)| *made <= sealed);
         change.steps.push((mark, Step::Put(value.clone())));
         change.value = value;
@@ -73,6 +71,7 @@ impl Journal {
         let sealed = self.sealed;
         let cleared = self.cleared.is_some();
         let change = self.change(key);
+        change.back = false;
         change.value.clone_from(&value);
         if change.is_put(cleared) && change.steps.iter().all(|(made, _)| *made > sealed) {
             // Nothing of the base is in it: the value will do instead of the steps.
@@ -147,9 +146,13 @@ impl Journal {
     /// Whether a save would write anything.
     pub(crate) fn is_modified(&self) -> bool {
         let seen = self.seen();
-        let dropped =
-            self.cleared.is_some() && self.base.keys().any(|key| !self.changes.contains_key(key));
-        dropped
+        let mut kept = self
+            .base
+            .keys()
+            .filter(|key| !self.changes.contains_key(*key));
+        let clears = self.cleared.is_some()
+            && (kept.next().is_some() || self.cleared_unknown(&seen).next().is_some());
+        clears
             || self.changes.iter().any(|(key, change)| {
                 change.value.as_ref() != self.base.get(key) || self.is_overtaken(&seen, key, change)
             })
@@ -192,6 +195,7 @@ impl Journal {
     /// # Errors
     /// Those of the updates; then nothing has changed.
     pub(crate) fn rebase(&mut self, base: Arc<Entries>) -> Result<()> {
+        self.changes.retain(|_, change| !change.back);
         let cleared = self.cleared.is_some();
         let mut values = Vec::with_capacity(self.changes.len());
         for (key, change) in &mut self.changes {
@@ -262,11 +266,12 @@ impl Journal {
 
     /// Whether this key has a change that is not saved.
     pub(crate) fn is_changed(&self, key: &str) -> bool {
-        self.cleared.is_some() || self.changes.contains_key(key)
+        self.cleared.is_some() || self.changes.get(key).is_some_and(|change| !change.back)
     }
 
     /// One value of the base is gone, by a save of its own.
     pub(crate) fn taken(&mut self, key: &str) {
+        self.changes.remove(key);
         let mut rest = Entries::clone(&self.base);
         rest.remove(key);
         let old = mem::replace(&mut self.base, Arc::new(rest));
@@ -319,16 +324,23 @@ impl Journal {
         let seen = self.seen();
         let changed = self.changes.iter();
         let changed = changed.filter(|(key, change)| self.is_overtaken(&seen, key, change));
-        let removed = self.base.keys().filter(|key| {
-            self.cleared.is_some()
-                && !self.changes.contains_key(*key)
-                && seen.is_stale(key, &self.base)
-        });
+        let cleared = self
+            .cleared
+            .iter()
+            .flat_map(|_| self.cleared_unknown(&seen));
         changed
             .map(|(key, _)| key)
-            .chain(removed)
+            .chain(cleared)
             .cloned()
             .collect()
+    }
+
+    /// The keys that a clear removes, and of which this session knows something else.
+    fn cleared_unknown<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = &'a String> {
+        let known = seen.keys.keys();
+        let listed = seen.all.iter().flat_map(|all| all.keys());
+        let keys = known.chain(listed).chain(self.base.keys());
+        keys.filter(|key| !self.changes.contains_key(*key) && seen.is_stale(key, &self.base))
     }
 
     fn is_overtaken(&self, seen: &Seen, key: &str, change: &Change) -> bool {
@@ -351,6 +363,7 @@ impl Journal {
             .or_insert_with(|| Change {
                 steps: Vec::new(),
                 value: None,
+                back: false,
                 existed,
             })
     }
@@ -380,6 +393,8 @@ struct Change {
     steps: Vec<(Mark, Step)>,
     /// What came of it.
     value: Option<Bytes>,
+    /// Whether it sets back what is there: no change, unless something is built on it.
+    back: bool,
     /// Whether the base had the key before.
     existed: bool,
 }
@@ -503,3 +518,6 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

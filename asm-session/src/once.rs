@@ -198,7 +198,7 @@ impl Flight {
                 };
                 let renewed = self.lock.renew(self.shared.locks.hold).await;
                 let touched = self.shared.driver.touch(&self.key, touch).await;
-                if let Some(error) = renewed.err().or(touched.err()) {
+                if let Some(error) = renewed.err().or_else(|| touched.err()) {
                     tracing::warn!(%error, "a flight could not be renewed");
                 }
             }
