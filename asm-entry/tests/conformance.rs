@@ -291,6 +291,10 @@ impl Harness for Stores {
         RECHECK
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clock.clone())
+    }
+
     async fn advance(&self, by: Duration) {
         self.clock.advance(by).await;
     }

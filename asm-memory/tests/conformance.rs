@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use asm_core::Driver;
+use asm_core::{Clock, Driver};
 use asm_memory::MemoryDriver;
 use asm_testkit::{Harness, ManualClock};
 use async_trait::async_trait;
@@ -51,6 +51,10 @@ impl Harness for Memory {
 
     fn recheck(&self) -> Duration {
         RECHECK
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clock.clone())
     }
 
     async fn advance(&self, by: Duration) {

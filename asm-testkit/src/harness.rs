@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use asm_core::Driver;
+use asm_core::{Clock, Driver};
 use async_trait::async_trait;
 
 /// A fresh storage for one case: what a driver's author writes to run the suite.
@@ -49,6 +49,10 @@ pub trait Harness: Debug + Send + Sync + 'static {
     fn confirm(&self) -> Duration {
         2 * self.recheck()
     }
+
+    /// Store time, as the session layer of an application would see it whose clock is right:
+    /// [`Harness::advance`] moves it and ends its sleeps.
+    fn clock(&self) -> Arc<dyn Clock>;
 
     /// Moves store time, and lets every timer that came due run.
     ///
@@ -106,6 +110,9 @@ impl Harness for Through {
     }
     fn confirm(&self) -> Duration {
         self.harness.confirm()
+    }
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.harness.clock()
     }
     async fn advance(&self, by: Duration) {
         self.harness.advance(by).await;

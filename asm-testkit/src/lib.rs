@@ -17,6 +17,7 @@
 pub mod cases;
 pub mod expect;
 pub mod given;
+pub mod sessions;
 
 mod cancel;
 mod case;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use asm_core::{Driver, DriverInfo, Error, ErrorKind, Key, Open, Opened, Result};
+use asm_core::{Clock, Driver, DriverInfo, Error, ErrorKind, Key, Open, Opened, Result};
 use asm_memory::MemoryDriver;
 use asm_testkit::{CASES, Case, Facet, Harness, Layer, Layered, ManualClock, Needs, Suite, Way};
 use async_trait::async_trait;
@@ -275,6 +275,9 @@ impl Harness for Memory {
     fn recheck(&self) -> Duration {
         Duration::from_secs(1)
     }
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clock.clone())
+    }
     async fn advance(&self, by: Duration) {
         self.clock.advance(by).await;
     }
@@ -302,6 +305,9 @@ impl Harness for Stopping {
     }
     fn recheck(&self) -> Duration {
         self.memory.recheck()
+    }
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.memory.clock()
     }
     async fn advance(&self, by: Duration) {
         self.memory.advance(by).await;

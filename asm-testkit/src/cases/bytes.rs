@@ -1,0 +1,1 @@
+//! What records are made of: formats, codecs, seals.

@@ -1,0 +1,1 @@
+//! Changes of a session: none is lost, none is made twice, and what cannot be is told.

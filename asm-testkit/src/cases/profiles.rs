@@ -1,0 +1,1 @@
+//! Clients that change, and what the application decides about them.

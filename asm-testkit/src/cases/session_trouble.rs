@@ -1,0 +1,1 @@
+//! What the session layer makes of a store in trouble.
