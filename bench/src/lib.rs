@@ -1,0 +1,19 @@
+//! What ASM costs, measured against yardsticks in the same run.
+//!
+//! Machines are noisy, so a figure counts only as a ratio: contenders take turns, a few hundred
+//! milliseconds each, and the ratio is taken within each round. Medians of the rounds are reported,
+//! with the least and the greatest beside them.
+
+mod cpu;
+mod options;
+mod report;
+mod rounds;
+mod rss;
+mod spread;
+
+pub use cpu::{cpu_time, thread_cpu_time};
+pub use options::Options;
+pub use report::{Goal, Report, Row, Unit};
+pub use rounds::rounds;
+pub use rss::resident;
+pub use spread::Spread;
