@@ -78,10 +78,15 @@ impl ManualClock {
         self.state().timers.len()
     }
 
+    /// When the next sleep ends: for a harness that has more to wait for between two of them than
+    /// the tasks of its thread.
+    #[must_use]
+    pub fn next_alarm(&self) -> Option<Timestamp> {
+        self.state().timers.keys().next().map(|(due, _)| *due)
+    }
+
     fn next_due(&self, end: Timestamp) -> Option<Timestamp> {
-        let state = self.state();
-        let (due, _) = state.timers.keys().next()?;
-        (*due <= end).then_some(*due)
+        self.next_alarm().filter(|due| *due <= end)
     }
 
     /// Sets the time, and wakes who waited for it, the eldest first.

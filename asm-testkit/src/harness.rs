@@ -54,7 +54,9 @@ pub trait Harness: Debug + Send + Sync + 'static {
     /// [`Harness::advance`] moves it and ends its sleeps.
     fn clock(&self) -> Arc<dyn Clock>;
 
-    /// Moves store time, and lets every timer that came due run.
+    /// Moves store time, and lets every timer that came due run, and everything come to its end
+    /// that was under way: wake-ups, and what subscribers are told. Moving it by nothing does only
+    /// that.
     ///
     /// Time stands still otherwise, or runs so slowly that no case of some milliseconds of real
     /// time can tell.

@@ -1,6 +1,6 @@
 //! The feed: what others do to a session, as it happens.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use asm_core::{
     Change, ChangeFeed, ChangeStream, Create, Deleted, Driver, Epoch, FieldChange, FieldName,
@@ -346,6 +346,7 @@ pub async fn counts_what_a_slow_reader_missed(h: &dyn Harness) {
             }
             expect::exactly(r1.delete(&key, given::log_out()).await, &Deleted::Done);
 
+            h.advance(Duration::ZERO).await;
             let (missed, shown) = drained(&mut slow).await;
             assert_eq!(
                 missed + shown.len() as u64,
@@ -394,6 +395,7 @@ pub async fn goes_on_after_it_fell_behind(h: &dyn Harness) {
         for _ in 0..20 {
             version = save_over_last(&r1, &key).await;
         }
+        h.advance(Duration::ZERO).await;
         let mut change = next(&mut stream).await;
         assert!(matches!(change, Change::Lagged(_)), "{change:?}");
         while change != Change::Saved(version) {
