@@ -37,13 +37,15 @@ impl<K: Hash + Eq + Copy, V> Shards<K, V> {
         }
     }
 
-    /// Runs a step on the value of this key, which is made when it is not there. It stays if the
-    /// step answers so.
+    /// Runs a step on the value of this key, which is made when it is not there, and does not stay
+    /// when it is nothing afterwards.
+    #[inline(always)] // What a step takes and answers would be copied from frame to frame.
     pub(crate) fn with<R>(
         &self,
         key: &K,
-        vacant: impl FnOnce() -> V,
-        step: impl FnOnce(&mut V) -> (R, Stay),
+        nothing: impl FnOnce() -> V,
+        is_nothing: impl FnOnce(&V) -> bool,
+        step: impl FnOnce(&mut V) -> R,
     ) -> R {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.lock(shard_of(hash));
@@ -53,16 +55,16 @@ impl<K: Hash + Eq + Copy, V> Shards<K, V> {
             |slot| self.hasher.hash_one(slot.key),
         ) {
             Entry::Occupied(mut place) => {
-                let (answer, stay) = step(&mut place.get_mut().value);
-                if stay == Stay::No {
+                let answer = step(&mut place.get_mut().value);
+                if is_nothing(&place.get().value) {
                     place.remove();
                 }
                 answer
             }
             Entry::Vacant(place) => {
-                let mut value = vacant();
-                let (answer, stay) = step(&mut value);
-                if stay == Stay::Yes {
+                let mut value = nothing();
+                let answer = step(&mut value);
+                if !is_nothing(&value) {
                     place.insert(Box::new(Slot { key: *key, value }));
                 }
                 answer
@@ -130,13 +132,6 @@ impl Place {
             bucket: bucket.try_into().ok()?,
         })
     }
-}
-
-/// Whether a value stays in the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stay {
-    Yes,
-    No,
 }
 
 /// Bits of the hash that the tables use for neither place nor tag.

@@ -22,7 +22,7 @@ use futures_util::FutureExt;
 
 use crate::{
     MemoryBuilder,
-    shards::{Place, Shards, Stay},
+    shards::{Place, Shards},
 };
 
 /// Entries in maps. No transaction of it ever waits.
@@ -70,8 +70,10 @@ impl MemoryStore {
     }
 
     /// Runs a step at once.
+    #[inline(always)] // See `Shards::with`.
     fn run<R>(&self, key: &Key, step: impl FnOnce(&mut Entry, &mut Turn) -> R) -> R {
-        let (answer, turn) = self.entries.with(key, Entry::vacant, |entry| {
+        let mut effects = None;
+        let run = |entry: &mut Entry| {
             // The time is taken under the lock, so that the entry never sees it go back.
             let turn = Turn::new(self.settings.clock.now(), self.settings.timing);
             let mut turn = turn.with_room(self.room(entry));
@@ -82,14 +84,13 @@ impl MemoryStore {
             }
             entry.written();
             self.count(before, (entry.is_vacant(), entry.weight()));
-            let stay = if entry.is_vacant() {
-                Stay::No
-            } else {
-                Stay::Yes
-            };
-            ((answer, turn), stay)
-        });
-        turn.into_effects().deliver(key, self);
+            effects = Some(turn.into_effects());
+            answer
+        };
+        let answer = self.entries.with(key, Entry::vacant, Entry::is_vacant, run);
+        if let Some(effects) = effects {
+            effects.deliver(key, self);
+        }
         answer
     }
 
@@ -174,18 +175,20 @@ impl EntryStore for MemoryStore {
         R: Send + 'static,
         F: FnMut(&mut SubjectEntry, Timestamp) -> R + Send + 'static,
     {
-        self.indexes.with(subject, SubjectEntry::default, |index| {
+        let run = |index: &mut SubjectEntry| {
             let now = self.settings.clock.now();
             let before = index.clone();
             let answer = step(index, now);
             let (old, new) = (weight(&before), weight(index));
             if new > old && self.bytes() + (new - old) > self.settings.max_bytes {
                 *index = before;
-                return (Err(full()), stay(index));
+                return Err(full());
             }
             self.weigh(old, new);
-            (Ok(answer), stay(index))
-        })
+            Ok(answer)
+        };
+        self.indexes
+            .with(subject, SubjectEntry::default, SubjectEntry::is_empty, run)
     }
 
     fn detach(&self, task: Task) {
@@ -237,14 +240,6 @@ fn place_of(cursor: &Cursor) -> Result<Place> {
 
 fn weight(index: &SubjectEntry) -> usize {
     index.len() * size_of::<SubjectItem>()
-}
-
-fn stay(index: &SubjectEntry) -> Stay {
-    if index.is_empty() {
-        Stay::No
-    } else {
-        Stay::Yes
-    }
 }
 
 fn full() -> Error {
