@@ -1,0 +1,176 @@
+//! A few threads of our own: nothing here blocks an async thread, and nothing needs a runtime.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    pin::Pin,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use asm_entry::Task;
+
+/// What a thread does once.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// How long a thread waits for work before it ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// At most so many threads, started when there is work for them. Dropping it lets them finish what
+/// they were given.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    most: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    /// Given and not done.
+    open: usize,
+    closed: bool,
+}
+
+impl Pool {
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                work: Condvar::new(),
+                most: threads.max(1),
+            }),
+        }
+    }
+
+    /// Does it soon. A job for which there is no thread, and none to be had, is dropped.
+    pub(crate) fn submit(&self, job: Job) {
+        self.shared.submit(job);
+    }
+
+    /// Polls a task until it is over.
+    pub(crate) fn detach(&self, task: Task) {
+        let detached = Arc::new(Detached {
+            task: Mutex::new(Some(task)),
+            pool: Arc::downgrade(&self.shared),
+        });
+        detached.wake();
+    }
+
+    /// How many jobs were given and are not done.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.state().open
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(self: &Arc<Self>, job: Job) {
+        let mut state = self.state();
+        state.jobs.push_back(job);
+        state.open += 1;
+        if state.idle >= state.jobs.len() {
+            self.work.notify_one();
+        } else if state.threads < self.most {
+            let shared = Arc::clone(self);
+            let thread = thread::Builder::new().name("asm-file".to_owned());
+            match thread.spawn(move || shared.work()) {
+                Ok(_) => state.threads += 1,
+                Err(_) if state.threads == 0 => {
+                    let job = state.jobs.pop_back();
+                    state.open -= 1;
+                    drop(state);
+                    drop(job);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
+            // A step is pure and does not panic; if one did, its caller is told by a dropped answer.
+            let _ = panic::catch_unwind(AssertUnwindSafe(job));
+            self.state().open -= 1;
+        }
+    }
+
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.closed {
+                state.threads -= 1;
+                return None;
+            }
+            state.idle += 1;
+            let waited = self.work.wait_timeout(state, IDLE);
+            let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = again;
+            state.idle -= 1;
+            if waited.timed_out() && state.jobs.is_empty() {
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.state().closed = true;
+        self.shared.work.notify_all();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.shared.state();
+        f.debug_struct("Pool")
+            .field("threads", &state.threads)
+            .field("open", &state.open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task that nobody waits for.
+struct Detached {
+    task: Mutex<Option<Task>>,
+    pool: Weak<Shared>,
+}
+
+impl Wake for Detached {
+    fn wake(self: Arc<Self>) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.submit(Box::new(move || self.poll()));
+        }
+    }
+}
+
+impl Detached {
+    fn poll(self: Arc<Self>) {
+        let waker = Waker::from(Arc::clone(&self));
+        let mut place = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(task) = place.as_mut() else {
+            return;
+        };
+        let mut context = Context::from_waker(&waker);
+        if Pin::as_mut(task).poll(&mut context) == Poll::Ready(()) {
+            *place = None;
+        }
+    }
+}

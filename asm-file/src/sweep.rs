@@ -1,0 +1,148 @@
+//! Finding what is over, a part of a shard at a time.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+
+use asm_core::{Cursor, Error, ErrorKind, Key, Result, Subject};
+use asm_entry::{Due, Scan};
+use async_trait::async_trait;
+
+use crate::{
+    errors::failed,
+    layout::{Kind, TEMP, is_stem},
+    ring,
+    store::FileStore,
+    transaction::Files,
+};
+
+/// What was found in a part of a shard.
+#[derive(Default)]
+struct Found {
+    due: Due,
+    /// Where to go on in this shard.
+    next: Option<String>,
+    /// What may lie there without a record, or without anybody who needs it.
+    orphans: Vec<Key>,
+    litter: bool,
+    indexes: Vec<Subject>,
+}
+
+/// A cursor is the number of a shard and the last name that was looked at in it.
+#[async_trait]
+impl Scan for FileStore {
+    async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
+        let (mut shard, mut after) = position(from.as_ref())?;
+        let mut due = Due::default();
+        loop {
+            let room = batch.get().saturating_sub(due.examined as usize).max(1);
+            let found = self.beside(move |files| files.search(shard, &after, room));
+            let found = found.await?;
+            due.keys.extend(found.due.keys);
+            due.examined += found.due.examined;
+            due.failed += found.due.failed;
+            if found.litter || !found.orphans.is_empty() {
+                let clean = move |files: &Arc<Files>| files.clean(shard, &found.orphans);
+                due.failed += u64::from(self.in_turn(shard, None, clean).await.is_err());
+            }
+            for index in found.indexes {
+                let settle = move |files: &Arc<Files>| {
+                    files.transact_subject(&index, |index, now| {
+                        index.items(now);
+                    })
+                };
+                due.failed += u64::from(self.in_turn(shard, None, settle).await.is_err());
+            }
+            (shard, after) = match (found.next, shard.checked_add(1)) {
+                (Some(last), _) => (shard, last),
+                (None, Some(next)) => (next, String::new()),
+                (None, None) => return Ok(due),
+            };
+            if due.examined >= batch.get() as u64 {
+                due.next = Some(Cursor(format!("{shard:02x}/{after}").into()));
+                return Ok(due);
+            }
+        }
+    }
+}
+
+impl Files {
+    /// Looks at the next records of a shard. Memory is bounded by their number, not by the
+    /// shard's.
+    fn search(&self, shard: u8, after: &str, most: usize) -> Result<Found> {
+        let mut found = Found::default();
+        // By stem, with the kinds of files that there are.
+        let mut stems: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
+        let listed = self.disk.names(shard, &mut |name| {
+            if after.is_empty() && (name == TEMP || name == ring::NAME) {
+                found.litter = true;
+            }
+            let Some((stem, kind)) = Kind::of_name(name) else {
+                return;
+            };
+            if stem <= after {
+                return;
+            }
+            if let Some(kinds) = stems.get_mut(stem) {
+                kinds.push(kind);
+                return;
+            }
+            if stems.len() == most {
+                found.next = Some(String::new());
+                match stems.last_entry() {
+                    Some(last) if last.key().as_str() > stem => drop(last.remove()),
+                    _ => return,
+                }
+            }
+            stems.insert(stem.to_owned(), vec![kind]);
+        });
+        listed.map_err(|error| failed("listing a shard", error))?;
+        if let (Some(next), Some(last)) = (&mut found.next, stems.keys().next_back()) {
+            next.clone_from(last);
+        }
+        for (stem, kinds) in stems {
+            self.examine(shard, &stem, &kinds, &mut found);
+        }
+        Ok(found)
+    }
+
+    fn examine(&self, shard: u8, stem: &str, kinds: &[Kind], found: &mut Found) {
+        if kinds.contains(&Kind::Index) {
+            found.indexes.extend(subject(stem));
+        }
+        let Some(key) = Key::from_hex(stem).filter(|key| key.as_bytes()[0] == shard) else {
+            return;
+        };
+        if kinds.contains(&Kind::Record) {
+            found.due.examined += 1;
+            match self.is_due(&key) {
+                Ok(true) => found.due.keys.push(key),
+                Ok(false) => {}
+                Err(_) => found.due.failed += 1,
+            }
+        } else if !kinds.is_empty() {
+            found.orphans.push(key);
+        }
+    }
+}
+
+fn position(from: Option<&Cursor>) -> Result<(u8, String)> {
+    let Some(cursor) = from else {
+        return Ok((0, String::new()));
+    };
+    let parse = || {
+        let (shard, after) = str::from_utf8(&cursor.0).ok()?.split_once('/')?;
+        let shard = u8::from_str_radix(shard, 16)
+            .ok()
+            .filter(|_| shard.len() == 2)?;
+        (after.is_empty() || is_stem(after)).then(|| (shard, after.to_owned()))
+    };
+    parse().ok_or_else(|| Error::new(ErrorKind::Invalid, "this cursor is not of the file driver"))
+}
+
+fn subject(stem: &str) -> Option<Subject> {
+    let (first, second) = stem.split_at_checked(32)?;
+    let (first, second) = (Key::from_hex(first)?, Key::from_hex(second)?);
+    let mut bytes = [0; Subject::LEN];
+    bytes[..16].copy_from_slice(first.as_bytes());
+    bytes[16..].copy_from_slice(second.as_bytes());
+    Some(Subject::from_bytes(bytes))
+}

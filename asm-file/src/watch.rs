@@ -1,0 +1,502 @@
+//! Hearing of other processes: who is to be woken here, and what those who follow are told.
+//!
+//! One thread for all waiters and followers of a driver, started by the first of them. It watches
+//! the directories of their sessions (inotify) and the processes that they wait for (pidfd). What
+//! it hears is only ever a reason to look: the truth is in the files.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map},
+    fmt, io,
+    mem::MaybeUninit,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use asm_core::{Change, Epoch, Key, LockToken};
+use asm_entry::{Feed, Wakeups};
+use rustix::{
+    buffer::spare_capacity,
+    event::{EventfdFlags, epoll, eventfd},
+    fs::inotify::{self, ReadFlags, WatchFlags},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+use crate::{
+    fs::Fs,
+    layout::Kind,
+    ring::{self, Ring},
+};
+
+/// What the thread looks at when it was told to.
+pub(crate) trait Look: Send + Sync {
+    /// Who waits for the lock of this session.
+    fn waiting(&self, key: &Key) -> asm_core::Result<HashSet<LockToken>>;
+    /// The number of its version, and its epoch; `None` when there is no session.
+    fn version(&self, key: &Key) -> asm_core::Result<Option<(u64, Epoch)>>;
+}
+
+/// Those who wait and those who follow, of one driver.
+pub(crate) struct Watch {
+    pub(crate) wakeups: Wakeups,
+    pub(crate) feed: Feed,
+    /// Where to watch; `None` when nothing is.
+    fs: Option<Arc<Fs>>,
+    state: Mutex<State>,
+    /// How many sessions are waited for: most transactions need to know that it is none.
+    waited_for: AtomicUsize,
+    /// Whether the thread is looking at something it was told of.
+    looking: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    engine: Option<Arc<Engine>>,
+    /// By number of the watch.
+    watched: HashMap<i32, u8>,
+    shards: HashMap<u8, i32>,
+    waiting: HashMap<Key, Waiting>,
+    followed: HashMap<u8, Followed>,
+    /// Processes that somebody here waits for.
+    processes: HashMap<u32, OwnedFd>,
+}
+
+/// What the kernel tells the thread by.
+struct Engine {
+    epoll: OwnedFd,
+    inotify: OwnedFd,
+    stop: OwnedFd,
+}
+
+/// Who of this driver waits for one session.
+struct Waiting {
+    tokens: HashSet<LockToken>,
+    holder: Option<u32>,
+}
+
+/// The sessions of one shard that somebody follows.
+struct Followed {
+    ring: Ring,
+    sessions: HashMap<Key, Session>,
+}
+
+struct Session {
+    followers: usize,
+    /// The number of the version that was told last.
+    told: u64,
+    /// Whether its end was told. Nothing comes after it.
+    ended: bool,
+}
+
+const STOP: u64 = u64::MAX;
+const FILES: u64 = u64::MAX - 1;
+
+impl Watch {
+    pub(crate) fn new(fs: Option<Arc<Fs>>) -> Self {
+        Self {
+            wakeups: Wakeups::new(),
+            feed: Feed::new(),
+            fs,
+            state: Mutex::default(),
+            waited_for: AtomicUsize::new(0),
+            looking: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether other processes are heard of.
+    pub(crate) fn is_on(&self) -> bool {
+        self.fs.is_some()
+    }
+
+    /// Sessions that are waited for, and followed.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state();
+        let followed = state.followed.values().map(|shard| shard.sessions.len());
+        (state.waiting.len(), followed.sum())
+    }
+
+    /// How many notifications are not looked at yet.
+    pub(crate) fn under_way(&self) -> usize {
+        let engine = self.state().engine.clone();
+        let pending = engine.is_some_and(|engine| {
+            rustix::io::ioctl_fionread(&engine.inotify).is_ok_and(|bytes| bytes > 0)
+        });
+        // In this order: what is not pending any more is being looked at, or was.
+        usize::from(pending) + usize::from(self.looking.load(Ordering::SeqCst))
+    }
+
+    /// Notes who of this driver waits for a session, and for which process. In the critical
+    /// section, so that nobody can change it before it is watched.
+    pub(crate) fn wait_for(
+        self: &Arc<Self>,
+        look: &Arc<dyn Look>,
+        key: &Key,
+        tokens: HashSet<LockToken>,
+        holder: Option<u32>,
+    ) {
+        if tokens.is_empty() && self.waited_for.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut state = self.state();
+        if let Some(former) = state.waiting.get(key) {
+            // Whoever is not in the queue any more has something to hear.
+            for token in former.tokens.difference(&tokens) {
+                self.wakeups.wake(token);
+            }
+        }
+        if tokens.is_empty() {
+            state.waiting.remove(key);
+            if state.waiting.is_empty() {
+                state.processes.clear();
+            }
+        } else {
+            // Without a watch the recheck has to do.
+            if let Err(error) = self.watch(&mut state, look, shard_of(key), holder) {
+                tracing::warn!(%error, "cannot watch a lock: waiters learn by their recheck");
+            }
+            state.waiting.insert(*key, Waiting { tokens, holder });
+        }
+        self.waited_for.store(state.waiting.len(), Ordering::SeqCst);
+    }
+
+    /// Follows a session of that version, from now on. In the critical section.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        look: &Arc<dyn Look>,
+        shard: &OwnedFd,
+        key: &Key,
+        version: u64,
+    ) -> io::Result<Follower> {
+        let mut state = self.state();
+        let number = shard_of(key);
+        self.watch(&mut state, look, number, None)?;
+        // What happened before is told to those who came before.
+        self.tell(&mut state, &**look, number);
+        let followed = match state.followed.entry(number) {
+            hash_map::Entry::Occupied(place) => place.into_mut(),
+            hash_map::Entry::Vacant(place) => place.insert(Followed {
+                ring: Ring::follow(shard)?,
+                sessions: HashMap::new(),
+            }),
+        };
+        let session = followed.sessions.entry(*key).or_insert(Session {
+            followers: 0,
+            told: 0,
+            ended: false,
+        });
+        session.followers += 1;
+        session.told = version;
+        session.ended = false;
+        Ok(Follower {
+            watch: Arc::clone(self),
+            key: *key,
+        })
+    }
+
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
+        if let Some(engine) = self.state().engine.take() {
+            // Fails only when it was told so 2^64 times before.
+            let _ = rustix::io::write(&engine.stop, &1_u64.to_ne_bytes());
+        }
+    }
+
+    fn unfollow(&self, key: &Key) {
+        let mut state = self.state();
+        let shard = shard_of(key);
+        let Some(followed) = state.followed.get_mut(&shard) else {
+            return;
+        };
+        if let Some(session) = followed.sessions.get_mut(key) {
+            session.followers -= 1;
+            if session.followers == 0 {
+                followed.sessions.remove(key);
+            }
+        }
+        if followed.sessions.is_empty() {
+            state.followed.remove(&shard);
+        }
+    }
+
+    /// Sees to it that the thread hears of a shard, and of the end of a process.
+    fn watch(
+        self: &Arc<Self>,
+        state: &mut State,
+        look: &Arc<dyn Look>,
+        shard: u8,
+        process: Option<u32>,
+    ) -> io::Result<()> {
+        let Some(fs) = &self.fs else {
+            return Ok(());
+        };
+        let engine = match &state.engine {
+            Some(engine) => Arc::clone(engine),
+            None => {
+                let engine = Arc::new(Engine::new()?);
+                self.start(&engine, look)?;
+                state.engine = Some(Arc::clone(&engine));
+                engine
+            }
+        };
+        if let hash_map::Entry::Vacant(place) = state.shards.entry(shard) {
+            let news = WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE;
+            let kind = WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+            let number = inotify::add_watch(&engine.inotify, fs.path(shard), news | kind)?;
+            state.watched.insert(number, shard);
+            place.insert(number);
+        }
+        if let Some(pid) = process
+            && let hash_map::Entry::Vacant(place) = state.processes.entry(pid)
+            && let Some(process) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            match pidfd_open(process, PidfdFlags::empty()) {
+                Ok(process) => {
+                    let data = epoll::EventData::new_u64(u64::from(pid));
+                    epoll::add(&engine.epoll, &process, data, epoll::EventFlags::IN)?;
+                    place.insert(process);
+                }
+                // It died since it was looked at; the recheck, or the next who looks, finds out.
+                Err(Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn start(self: &Arc<Self>, engine: &Arc<Engine>, look: &Arc<dyn Look>) -> io::Result<()> {
+        let (watch, engine) = (Arc::clone(self), Arc::clone(engine));
+        let look = Arc::clone(look);
+        let thread = thread::Builder::new().name("asm-file watch".to_owned());
+        thread.spawn(move || watch.run(&engine, &*look)).map(drop)
+    }
+
+    fn run(&self, engine: &Engine, look: &dyn Look) {
+        let mut events = Vec::with_capacity(16);
+        loop {
+            events.clear();
+            match epoll::wait(&engine.epoll, spare_capacity(&mut events), None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the watch has ended: waiters learn by their recheck");
+                    return;
+                }
+            }
+            self.looking.store(true, Ordering::SeqCst);
+            for event in &events {
+                match event.data.u64() {
+                    STOP => return,
+                    FILES => self.files_changed(engine, look),
+                    pid => self.process_ended(pid as u32),
+                }
+            }
+            self.looking.store(false, Ordering::SeqCst);
+        }
+    }
+
+    fn files_changed(&self, engine: &Engine, look: &dyn Look) {
+        let (mut keys, mut shards) = (HashSet::new(), HashSet::new());
+        let mut ended = HashSet::new();
+        let mut state = self.state();
+        let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
+        let mut events = inotify::Reader::new(&engine.inotify, &mut buffer);
+        while let Ok(event) = events.next() {
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                keys.extend(state.waiting.keys().copied());
+                shards.extend(state.followed.keys().copied());
+                continue;
+            }
+            let Some(&shard) = state.watched.get(&event.wd()) else {
+                continue;
+            };
+            if event.events().contains(ReadFlags::IGNORED) {
+                // The directory is gone.
+                state.watched.remove(&event.wd());
+                state.shards.remove(&shard);
+                continue;
+            }
+            let name = event.file_name().and_then(|name| name.to_str().ok());
+            let name = name.unwrap_or_default();
+            if name == ring::NAME {
+                shards.insert(shard);
+            } else if let Some((stem, kind)) = Kind::of_name(name)
+                && let Some(key) = Key::from_hex(stem)
+            {
+                keys.insert(key);
+                if kind == Kind::Record && event.events().contains(ReadFlags::DELETE) {
+                    ended.insert(key);
+                }
+            }
+        }
+        for key in &keys {
+            self.wake(&mut state, look, key);
+        }
+        for shard in shards {
+            self.tell(&mut state, look, shard);
+        }
+        for key in ended {
+            self.tell_end(&mut state, look, &key);
+        }
+        self.waited_for.store(state.waiting.len(), Ordering::SeqCst);
+        self.forget_shards(&mut state, engine);
+    }
+
+    /// Wakes those of us who wait no more: the lock is theirs, or there is nothing to wait for.
+    fn wake(&self, state: &mut State, look: &dyn Look, key: &Key) {
+        let hash_map::Entry::Occupied(mut place) = state.waiting.entry(*key) else {
+            return;
+        };
+        // What cannot be read is looked at by the waiters themselves.
+        let still = look.waiting(key).unwrap_or_default();
+        place.get_mut().tokens.retain(|token| {
+            let waits = still.contains(token);
+            if !waits {
+                self.wakeups.wake(token);
+            }
+            waits
+        });
+        if place.get().tokens.is_empty() {
+            place.remove();
+        }
+    }
+
+    /// Wakes those who wait for a process that has ended.
+    fn process_ended(&self, pid: u32) {
+        let mut state = self.state();
+        state.processes.remove(&pid);
+        for waiting in state.waiting.values() {
+            if waiting.holder == Some(pid) {
+                // One of them finds out, and serves the next.
+                waiting.tokens.iter().for_each(|token| {
+                    self.wakeups.wake(token);
+                });
+            }
+        }
+    }
+
+    /// Tells what has happened in a shard.
+    fn tell(&self, state: &mut State, look: &dyn Look, shard: u8) {
+        let Some(followed) = state.followed.get_mut(&shard) else {
+            return;
+        };
+        let sessions = &mut followed.sessions;
+        let complete = followed.ring.read(|news| {
+            if let Some(session) = sessions.get_mut(&news.key) {
+                self.publish(&news.key, session, news.change, news.epoch);
+            }
+        });
+        if complete.is_ok_and(|complete| complete) {
+            return;
+        }
+        // Some of it was overwritten: what is there now tells how much.
+        for (key, session) in sessions {
+            match look.version(key) {
+                Ok(Some((number, epoch))) if number > session.told && !session.ended => {
+                    let missed = Change::Lagged(number - session.told);
+                    session.told = number;
+                    self.feed.publish(key, missed, epoch);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => self.publish(key, session, Change::Ended, Epoch::new(0)),
+                Err(error) => tracing::warn!(%error, "cannot tell what followers have missed"),
+            }
+        }
+    }
+
+    /// Whoever deleted it may have died before it could tell.
+    fn tell_end(&self, state: &mut State, look: &dyn Look, key: &Key) {
+        let shard = shard_of(key);
+        self.tell(state, look, shard);
+        let followed = state.followed.get_mut(&shard);
+        let session = followed.and_then(|followed| followed.sessions.get_mut(key));
+        if let Some(session) = session
+            && matches!(look.version(key), Ok(None))
+        {
+            self.publish(key, session, Change::Ended, Epoch::new(0));
+        }
+    }
+
+    /// A number that was passed over is a change that was missed.
+    fn publish(&self, key: &Key, session: &mut Session, change: Change, epoch: Epoch) {
+        if session.ended {
+            return;
+        }
+        if let Change::Saved(version) | Change::Rotated(version) = change {
+            let missed = version.number.saturating_sub(session.told + 1);
+            if missed > 0 {
+                self.feed.publish(key, Change::Lagged(missed), epoch);
+            }
+            session.told = version.number;
+        }
+        session.ended = change == Change::Ended;
+        self.feed.publish(key, change, epoch);
+    }
+
+    /// Hears no more of shards where nobody waits or follows.
+    fn forget_shards(&self, state: &mut State, engine: &Engine) {
+        let used: HashSet<u8> = state
+            .waiting
+            .keys()
+            .map(shard_of)
+            .chain(state.followed.keys().copied())
+            .collect();
+        state.shards.retain(|shard, number| {
+            let keep = used.contains(shard);
+            if !keep {
+                // Fails only when the directory is gone, and the watch with it.
+                let _ = inotify::remove_watch(&engine.inotify, *number);
+                state.watched.remove(number);
+            }
+            keep
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    fn new() -> io::Result<Self> {
+        let engine = Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            inotify: inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?,
+            stop: eventfd(0, EventfdFlags::CLOEXEC)?,
+        };
+        for (source, name) in [(&engine.inotify, FILES), (&engine.stop, STOP)] {
+            let data = epoll::EventData::new_u64(name);
+            epoll::add(&engine.epoll, source, data, epoll::EventFlags::IN)?;
+        }
+        Ok(engine)
+    }
+}
+
+/// One who follows a session, until it is dropped.
+pub(crate) struct Follower {
+    watch: Arc<Watch>,
+    key: Key,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.watch.unfollow(&self.key);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (waited_for, followed) = self.counts();
+        f.debug_struct("Watch")
+            .field("waited_for", &waited_for)
+            .field("followed", &followed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a session is.
+pub(crate) fn shard_of(key: &Key) -> u8 {
+    key.as_bytes()[0]
+}
