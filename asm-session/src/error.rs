@@ -77,7 +77,7 @@ pub enum SessionError {
     Usage(&'static str),
     /// The store failed. Whether a write happened may be unknown: see
     /// [`is_unknown`](Self::is_unknown).
-    #[error("the session store failed")]
+    #[error("the session store failed: {}", .0.kind())]
     Store(#[from] asm_core::Error),
 }
 

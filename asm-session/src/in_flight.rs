@@ -104,7 +104,7 @@ impl Session {
             request,
             head,
             head_changes,
-            entries: Arc::new(entries),
+            entries,
             contents: Contents::Journal(self.journal.seal()),
             rotation,
             next: self.changes.next.clone(),
@@ -134,7 +134,7 @@ impl Session {
     }
 
     /// The head with all changes, and what became of a rotation among them.
-    fn next_head(&self, now: Timestamp) -> Result<(Head, Option<IdRotation>)> {
+    pub(crate) fn next_head(&self, now: Timestamp) -> Result<(Head, Option<IdRotation>)> {
         let mut head = self.record.head.clone();
         let mut rotation = None;
         for change in &self.changes.changes {
@@ -152,13 +152,18 @@ impl Session {
         Ok((head, rotation))
     }
 
-    fn next_entries(&self) -> Result<Entries> {
+    /// The entries with all changes. Without any they are what is stored: also in a mode that
+    /// overwrites, a change of the head alone overwrites none.
+    fn next_entries(&self) -> Result<Arc<Entries>> {
+        if !self.journal.is_modified() {
+            return Ok(Arc::clone(&self.record.entries));
+        }
         if self.mode == LockMode::Off {
-            return Ok(self.journal.overwrite());
+            return Ok(Arc::new(self.journal.overwrite()));
         }
         let (policy, strict) = (self.shared().on_conflict, self.shared().strict);
         let resolved = self.journal.resolve(policy, strict);
-        resolved.map_err(SessionError::Conflict)
+        resolved.map(Arc::new).map_err(SessionError::Conflict)
     }
 
     fn request(

@@ -117,6 +117,8 @@ impl Session {
         match driver.open(&self.handle(), Open { lock: None }).await? {
             Opened::Found { snapshot, .. } => {
                 self.adopt(snapshot)?;
+                // Also in a mode that shows nothing of others while it saves.
+                self.journal.rebase(Arc::clone(&self.record.entries))?;
                 if self.life == Life::New {
                     self.born(None, None);
                 }

@@ -125,26 +125,27 @@ impl Lock {
         Ok(held)
     }
 
-    /// Hands it on. A dropped future has handed it on as well as [`abandon`](Self::abandon).
-    pub(crate) async fn release(&self) -> Result<()> {
+    /// Hands it on. `Ok(false)`: it was lost before. A dropped future has handed it on as well as
+    /// [`abandon`](Self::abandon).
+    pub(crate) async fn release(&self) -> Result<bool> {
         let Some(token) = self.token() else {
-            self.ended();
-            return Ok(());
+            return Ok(!self.is_lost());
         };
         let abandoned = Abandoned(self);
-        if self.driver().release(&self.key, &token).await? == Released::NotHeld {
+        let held = self.driver().release(&self.key, &token).await? != Released::NotHeld;
+        if held {
+            self.ended();
+        } else {
             self.lost(token);
         }
-        self.ended();
         drop(abandoned);
-        Ok(())
+        Ok(held)
     }
 
     /// Hands it on as well as it can, later, without blocking.
     pub(crate) fn abandon(&self) {
-        let token = self.token();
-        self.ended();
-        if let Some(token) = token {
+        if let Some(token) = self.token() {
+            self.ended();
             self.driver().abandon(&self.key, &token);
         }
     }

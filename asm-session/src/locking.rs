@@ -67,10 +67,15 @@ impl Session {
     /// it.
     ///
     /// # Errors
-    /// `Store`; the lock is given up as well as it can be then.
+    /// `LockLost` when it was not held any more: what was to be saved under it is refused until it
+    /// is [discarded](Self::discard). `Store`; the lock is given up as well as it can be then.
     pub async fn unlock(&mut self) -> Result<()> {
         self.lock_at_birth = false;
-        Ok(self.lock.release().await?)
+        if self.lock.release().await? {
+            Ok(())
+        } else {
+            Err(SessionError::LockLost)
+        }
     }
 
     /// Makes the lock last for another hold from now.

@@ -178,7 +178,7 @@ impl Session {
             self.lock.abandon();
             return Ok(saved);
         }
-        if self.changes.is_due() && !self.zombie && !self.lock.is_lost() {
+        if self.changes.is_due() && !self.lock.is_lost() {
             match self.write_head(release).await {
                 Ok(true) => saved.written = true,
                 Ok(false) => {}
@@ -190,8 +190,9 @@ impl Session {
         if !saved.written {
             self.extend_life().await;
         }
-        if release && self.life == Life::Stored {
+        if release {
             self.lock.release().await?;
+            self.lock.ended();
         }
         Ok(saved)
     }
@@ -205,7 +206,8 @@ impl Session {
                 .retain(|change| !matches!(change, HeadChange::Profile(_)));
         }
         for _ in 0..MERGES {
-            if !self.changes.is_due() {
+            if self.next_head(self.record.at)?.0 == self.record.head {
+                // Another request has done it.
                 return Ok(false);
             }
             let prepared = self.prepare(release)?;

@@ -353,6 +353,7 @@ impl Session {
         self.journal.discard();
         self.changes = HeadJournal::default();
         self.lock.abandon();
+        self.lock.ended();
     }
 
     /// Replaces the id, with the next save. It is journaled as any change is, and needs no lock.

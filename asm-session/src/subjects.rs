@@ -59,7 +59,8 @@ const BLOCK: usize = 64;
 impl Session {
     /// Says whose session it is, so that the subject's sessions can be listed and revoked. It is
     /// reserved in the index now, and is the subject's with the next save. A session that was never
-    /// stored is stored first.
+    /// stored is stored first; one that belonged to another subject is saved, and leaves the list
+    /// of that one.
     ///
     /// # Errors
     /// `TooManySessions` at a cap that rejects; `Unsupported` when the driver has no index; else as
@@ -80,6 +81,18 @@ impl Session {
         self.changes
             .changes
             .push(HeadChange::Membership(Some(membership)));
+        match self.record.head.membership {
+            Some(before) if before.subject != subject => self.leave(before.subject).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Saves it under its new subject, then drops it from the list of the former one: in that order,
+    /// so that it is always on the list of whom it belongs to.
+    async fn leave(&mut self, former: Subject) -> Result<()> {
+        self.save().await?;
+        let shared = Arc::clone(&self.sessions.shared);
+        index(&shared)?.forget(&former, vec![self.handle()]).await?;
         Ok(())
     }
 

@@ -418,3 +418,14 @@ async fn a_thousand_renewals_keep_the_record_small() {
     assert_eq!(world.driver.bytes(), largest);
     assert_eq!(n(&sessions, &id).await, 0);
 }
+
+#[tokio::test]
+async fn of_two_first_requests_on_a_new_id_one_confirms_it() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let a = stored(&sessions).await;
+    confirm(&sessions, &a).await;
+    let b = rotate(&sessions, &a, RENEW).await;
+    let (mut first, mut second) = (open(&sessions, &b).await, open(&sessions, &b).await);
+    assert!(first.close().await.expect("confirmed").written);
+    assert!(!second.close().await.expect("nothing to do").written);
+}

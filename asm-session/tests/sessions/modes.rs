@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::world::{World, client, n, stored};
+use crate::world::{World, client, issued, n, stored};
 use asm_session::{LockMode, Session, SessionError, Sessions};
 use tokio::task::JoinSet;
 
@@ -162,4 +162,41 @@ async fn a_change_without_the_lock_is_refused_where_the_mode_wants_it() {
             Err(SessionError::NotLocked)
         ));
     }
+}
+
+#[tokio::test]
+async fn off_overwrites_no_value_when_only_the_id_changes() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::Off);
+    let id = stored(&sessions).await;
+    let mut renewing = sessions.open(&id, &client()).await.expect("there");
+    let mut other = sessions.open(&id, &client()).await.expect("there");
+    other.insert("n", &1).expect("writable");
+    other.close().await.expect("stored");
+    renewing
+        .regenerate(asm_session::Rotation::renew())
+        .expect("writable");
+    renewing.close().await.expect("stored");
+    assert_eq!(n(&sessions, &id).await, 1);
+
+    // Nor does a confirmation.
+    let id = issued(&renewing);
+    let mut confirming = sessions.open(&id, &client()).await.expect("there");
+    other.insert("n", &2).expect("writable");
+    other.close().await.expect("stored");
+    assert!(confirming.close().await.expect("confirmed").written);
+    assert_eq!(n(&sessions, &id).await, 2);
+
+    let mut following = sessions.open(&id, &client()).await.expect("there");
+    other.insert("n", &3).expect("writable");
+    other.close().await.expect("stored");
+    following.follow().await.expect("there");
+    assert_eq!(following.get("n").expect("a number"), Some(3));
+}
+
+#[test]
+fn sessions_can_be_shared_between_tasks() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Session>();
+    shared::<Sessions>();
 }

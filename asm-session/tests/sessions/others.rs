@@ -209,6 +209,30 @@ async fn a_user_s_sessions_are_listed_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_session_that_changes_hands_is_on_one_list() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let mut session = logged_in(&sessions, "user:1").await.expect("stored");
+    session.bind_subject("user:2").await.expect("an index");
+    session.close().await.expect("stored");
+    assert_eq!(
+        sessions
+            .subject("user:1")
+            .revoke_all()
+            .await
+            .expect("an index"),
+        0
+    );
+    assert_eq!(
+        sessions
+            .subject("user:2")
+            .revoke_all()
+            .await
+            .expect("an index"),
+        1
+    );
+}
+
+#[tokio::test]
 async fn a_login_that_races_with_a_revocation_is_revoked() {
     let world = World::new();
     let sessions = world.sessions(LockMode::Optimistic);
