@@ -491,6 +491,58 @@ pub(crate) mod tests {
         assert!(read > 0);
     }
 
+    /// A head that has seen clients whose user agents are so long, each another one.
+    fn visited_by(user_agents: &[usize]) -> Head {
+        let mut head = full_head();
+        let user_agent = |(at, len): (usize, &usize)| {
+            let text = format!("{}{at}", "x".repeat(len - 1));
+            Profile::of(&Client {
+                user_agent: Some(text.clone()),
+                extra: Some(text),
+                ..Client::default()
+            })
+        };
+        head.profiles = user_agents.iter().enumerate().map(user_agent).collect();
+        head
+    }
+
+    #[test]
+    fn of_too_many_profiles_the_oldest_are_forgotten() {
+        let now = Timestamp::from_micros(1);
+        let mut eight = visited_by(&[10; 8]);
+        let mut nine = visited_by(&[10; 9]);
+        let all = (eight.profiles.clone(), nine.profiles.clone());
+        eight.fit(now);
+        nine.fit(now);
+        assert_eq!(eight.profiles, all.0);
+        assert_eq!(nine.profiles, all.1[1..]);
+    }
+
+    #[test]
+    fn profiles_fill_a_head_up_to_its_limit_and_no_further() {
+        let now = Timestamp::from_micros(1);
+        let longest = Profile::LONGEST;
+        // What is left for the last one, whose two texts are of one length.
+        let left = Head::MAX - visited_by(&[longest; 7]).encoded_len() - 5;
+        let fitting = [&[longest; 7][..], &[left / 2]].concat();
+        let mut full = visited_by(&fitting);
+        if full.encoded_len() < Head::MAX {
+            full.profiles[0] = Profile::of(&Client {
+                ip: Some([192, 0, 2, 1].into()),
+                ..Client::default()
+            });
+            full = visited_by(&fitting);
+        }
+        full.fit(now);
+        assert_eq!(full.profiles.len(), 8);
+        assert_eq!(Head::decode(&full.encode()).unwrap(), full);
+
+        let mut beyond = visited_by(&[&[longest; 7][..], &[left / 2 + 1]].concat());
+        let all = beyond.profiles.clone();
+        beyond.fit(now);
+        assert_eq!(beyond.profiles, all[1..]);
+    }
+
     #[test]
     fn a_newer_head_is_unreadable() {
         let mut bytes = full_head().encode();

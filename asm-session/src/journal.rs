@@ -69,7 +69,7 @@ impl Journal {
         }
         let mark = self.advance();
         let sealed = self.sealed;
-        let cleared = self.cleared.is_some();
+        let cleared = self.cleared.is_some_and(|made| made > sealed);
         let change = self.change(key);
         change.back = false;
         change.value.clone_from(&value);

@@ -90,7 +90,7 @@ impl Session {
             self.check_alive()?;
             self.write_out(release).await?
         } else {
-            self.keep_house(release).await?
+            self.keep_house(release).await
         };
         if let Some(before) = before {
             saved.written = true;
@@ -108,6 +108,7 @@ impl Session {
             return Err(SessionError::LockLost);
         }
         if self.life == Life::New && !self.stores() {
+            self.told = true;
             return Ok(Saved::default());
         }
         self.bring_up_to_date().await?;
@@ -172,11 +173,11 @@ impl Session {
 
     /// When the application changed nothing: what is due anyway, and the end of the lock. None of
     /// it fails a request, nor waits for anybody.
-    async fn keep_house(&mut self, release: bool) -> Result<Saved> {
+    async fn keep_house(&mut self, release: bool) -> Saved {
         let mut saved = Saved::default();
         if self.life != Life::Stored {
             self.lock.abandon();
-            return Ok(saved);
+            return saved;
         }
         if self.changes.is_due() && !self.lock.is_lost() {
             match self.write_head(release).await {
@@ -191,10 +192,12 @@ impl Session {
             self.extend_life().await;
         }
         if release {
-            self.lock.release().await?;
+            if let Err(error) = self.lock.release().await {
+                tracing::warn!(handle = %self.handle(), %error, "the session's lock was not released");
+            }
             self.lock.ended();
         }
-        Ok(saved)
+        saved
     }
 
     /// Writes changes of the head alone: a confirmed id, an accepted profile. Another request does

@@ -595,7 +595,8 @@ impl Session {
 
     /// Renews the id with the save that is about to happen, if the application's policy says so.
     pub(crate) fn rotate_by_policy(&mut self) -> Result<()> {
-        if self.zombie || self.life != Life::Stored || self.changes.next.is_some() {
+        let replaced = self.issued.is_some() || self.changes.next.is_some();
+        if self.zombie || self.life != Life::Stored || replaced {
             return Ok(());
         }
         match self

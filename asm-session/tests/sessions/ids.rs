@@ -7,7 +7,7 @@ use std::{
 
 use asm_session::{
     Draw, IdRotation, IdSource, IdUpdate, InvalidReason, LockMode, Origin, Rotation,
-    RotationPolicy, Session, SessionError, Sessions,
+    RotationPolicy, Session, SessionError, SessionInfo, Sessions,
 };
 
 use crate::world::{World, client, issued, n, stored};
@@ -294,7 +294,8 @@ async fn a_confirmation_is_one_save_of_its_own_and_also_of_readers() {
 #[tokio::test]
 async fn a_policy_renews_once_with_the_request_s_own_save() {
     let world = World::new();
-    let policy = RotationPolicy::never().every(Duration::from_secs(60));
+    let old = |session: &SessionInfo| session.age() > Duration::from_secs(60);
+    let policy = RotationPolicy::never().when(old);
     let sessions = world.builder().rotation(policy).build().expect("sound");
     let a = stored(&sessions).await;
     world.clock.advance(Duration::from_secs(61)).await;

@@ -239,6 +239,10 @@ async fn sessions_of_bots_are_short_or_not_stored() {
         session.insert("n", &1).expect("writable");
         let written = session.close().await.expect("no error").written;
         assert_eq!(written, bots != Bots::NoStore);
+        assert_eq!(
+            session.fields().expect("fields").incr("n", 1).await.is_ok(),
+            written
+        );
         match bots {
             Bots::NoStore => {
                 assert_eq!(world.driver.sessions(), 0);

@@ -277,3 +277,31 @@ async fn saves_that_are_sent_twice_count_once() {
     assert_eq!(n(&sessions, &id).await, 20);
     assert_eq!(driver.info().name, "memory");
 }
+
+#[tokio::test]
+async fn a_counter_whose_answer_was_lost_counts_once() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    let mut fields = session.fields().expect("the driver has them");
+    for fault in [Fault::LostAnswer, Fault::Refused(ErrorKind::Unavailable)] {
+        driver.layer().next(Verb::WriteField, fault);
+        fields.incr("views", 1).await.expect("sent again");
+    }
+    let views = fields.get("views").await.expect("there").expect("a field");
+    assert_eq!(views.number().expect("a number"), 2);
+}
+
+#[tokio::test]
+async fn a_lock_that_cannot_be_released_fails_no_request_that_changed_nothing() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::OnOpen);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    driver
+        .layer()
+        .next(Verb::Release, Fault::Refused(ErrorKind::Unavailable));
+    session.close().await.expect("nothing was to be saved");
+    assert!(open(&sessions, &id).await.is_locked(), "it was abandoned");
+}
