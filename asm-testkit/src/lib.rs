@@ -17,6 +17,8 @@
 pub mod cases;
 pub mod expect;
 pub mod given;
+pub mod model;
+pub mod mutants;
 pub mod sessions;
 
 mod cancel;
