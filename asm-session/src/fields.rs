@@ -15,11 +15,8 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Result, Session, SessionError, ValueAction,
-    envelope::Place,
-    in_flight::strange,
-    session::{Life, failed},
-    sessions::Shared,
+    Result, Session, SessionError, ValueAction, access::failed, envelope::Place,
+    in_flight::strange, session::Life, sessions::Shared,
 };
 
 impl Session {

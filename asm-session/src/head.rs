@@ -491,56 +491,48 @@ pub(crate) mod tests {
         assert!(read > 0);
     }
 
-    /// A head that has seen clients whose user agents are so long, each another one.
-    fn visited_by(user_agents: &[usize]) -> Head {
-        let mut head = full_head();
-        let user_agent = |(at, len): (usize, &usize)| {
-            let text = format!("{}{at}", "x".repeat(len - 1));
+    /// A head with profiles whose texts have together so many bytes, each another one.
+    fn visited_by(texts: &[usize]) -> Head {
+        let profile = |(at, len): (usize, &usize)| {
+            let text = format!("{at}{}", "x".repeat(len - 1));
+            let (user_agent, extra) = text.split_at(text.len().min(Profile::LONGEST));
             Profile::of(&Client {
-                user_agent: Some(text.clone()),
-                extra: Some(text),
+                user_agent: Some(user_agent.to_owned()),
+                extra: Some(extra.to_owned()),
                 ..Client::default()
             })
         };
-        head.profiles = user_agents.iter().enumerate().map(user_agent).collect();
-        head
+        Head {
+            profiles: texts.iter().enumerate().map(profile).collect(),
+            ..full_head()
+        }
+    }
+
+    /// The profiles that are left, of how many.
+    fn fitted(head: &mut Head) -> (usize, usize) {
+        let all = head.profiles.clone();
+        head.fit(head.created);
+        assert!(all.ends_with(&head.profiles));
+        (head.profiles.len(), all.len())
     }
 
     #[test]
     fn of_too_many_profiles_the_oldest_are_forgotten() {
-        let now = Timestamp::from_micros(1);
-        let mut eight = visited_by(&[10; 8]);
-        let mut nine = visited_by(&[10; 9]);
-        let all = (eight.profiles.clone(), nine.profiles.clone());
-        eight.fit(now);
-        nine.fit(now);
-        assert_eq!(eight.profiles, all.0);
-        assert_eq!(nine.profiles, all.1[1..]);
+        assert_eq!(fitted(&mut visited_by(&[10; 8])), (8, 8));
+        assert_eq!(fitted(&mut visited_by(&[10; 9])), (8, 9));
     }
 
     #[test]
     fn profiles_fill_a_head_up_to_its_limit_and_no_further() {
-        let now = Timestamp::from_micros(1);
-        let longest = Profile::LONGEST;
-        // What is left for the last one, whose two texts are of one length.
-        let left = Head::MAX - visited_by(&[longest; 7]).encoded_len() - 5;
-        let fitting = [&[longest; 7][..], &[left / 2]].concat();
-        let mut full = visited_by(&fitting);
-        if full.encoded_len() < Head::MAX {
-            full.profiles[0] = Profile::of(&Client {
-                ip: Some([192, 0, 2, 1].into()),
-                ..Client::default()
-            });
-            full = visited_by(&fitting);
-        }
-        full.fit(now);
-        assert_eq!(full.profiles.len(), 8);
+        let longest = [2 * Profile::LONGEST; 7];
+        let rest = Head::MAX - visited_by(&longest).encoded_len();
+        let with = |text| visited_by(&[&longest[..], &[text]].concat());
+        // Beside its texts a profile needs 5 bytes.
+        let mut full = with(rest - 5);
+        assert_eq!(fitted(&mut full), (8, 8));
+        assert_eq!(full.encode().len(), Head::MAX);
         assert_eq!(Head::decode(&full.encode()).unwrap(), full);
-
-        let mut beyond = visited_by(&[&[longest; 7][..], &[left / 2 + 1]].concat());
-        let all = beyond.profiles.clone();
-        beyond.fit(now);
-        assert_eq!(beyond.profiles, all[1..]);
+        assert_eq!(fitted(&mut with(rest - 4)), (7, 8));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One save, from its preparation until its answer is known.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use asm_core::{
     Create, Created, Error, ErrorKind, Fence, Guard, LockToken, Redacted, Save, Snapshot,
@@ -98,8 +98,7 @@ impl Session {
         let (head, rotation) = self.next_head(now)?;
         let entries = self.next_entries()?;
         let request = self.request(&head, &entries, release, now)?;
-        let head_changes = self.changes.changes.len();
-        self.changes.sealed = head_changes;
+        let head_changes = self.changes.seal();
         Ok(InFlight {
             request,
             head,
@@ -137,7 +136,7 @@ impl Session {
     pub(crate) fn next_head(&self, now: Timestamp) -> Result<(Head, Option<IdRotation>)> {
         let mut head = self.record.head.clone();
         let mut rotation = None;
-        for change in &self.changes.changes {
+        for change in self.changes.iter() {
             rotation = match (head.apply(change, now), change) {
                 (Applied::Conflict, _) => {
                     return Err(SessionError::Conflict(Conflict::of_authentications()));
@@ -361,7 +360,7 @@ impl Session {
     fn take_back(&mut self) -> bool {
         let refused = self.in_flight.take();
         self.journal.unseal();
-        self.changes.sealed = 0;
+        self.changes.unseal();
         refused.is_some_and(|refused| refused.head.epoch != self.record.head.epoch)
     }
 
@@ -408,18 +407,6 @@ impl Session {
         self.record.head.current = self.secret;
         self.lock = OwnedLock::new(&self.sessions.shared, self.handle());
         Ok(())
-    }
-}
-
-impl crate::session::HeadJournal {
-    /// These are stored, or must never be stored again.
-    fn drop_first(&mut self, count: usize) {
-        let rest = self.changes.split_off(count.min(self.changes.len()));
-        drop(mem::replace(&mut self.changes, rest));
-        self.sealed = 0;
-        if !self.rotates() {
-            self.next = None;
-        }
     }
 }
 

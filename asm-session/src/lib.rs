@@ -49,6 +49,7 @@
 //! - `msgpack`: values as MessagePack.
 
 mod accept;
+mod access;
 mod builder;
 mod client;
 mod clock;
@@ -62,7 +63,9 @@ mod events;
 mod fields;
 mod format;
 mod head;
+mod head_journal;
 mod id;
+mod identity;
 mod in_flight;
 mod info;
 mod journal;
@@ -98,6 +101,7 @@ pub use fields::{Field, Fields};
 pub use format::MessagePack;
 pub use format::{Format, Json, Visit};
 pub use id::{Draw, IdSource, OsRandom, SessionId};
+pub use identity::IdUpdate;
 pub use info::SessionInfo;
 pub use life::Watch;
 pub use lifetimes::{Growth, Lifetimes, LifetimesBuilder};
@@ -108,7 +112,7 @@ pub use policy::RotationPolicy;
 pub use profile::{Networks, Profile, ProfilePolicy};
 pub use rotation::Rotation;
 pub use save::{IdRotation, Saved};
-pub use session::{IdUpdate, Origin, Session};
+pub use session::{Origin, Session};
 pub use sessions::Sessions;
 pub use subjects::{AtCap, SubjectSession, SubjectSessions};
 

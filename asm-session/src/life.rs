@@ -12,10 +12,8 @@ use asm_core::{Change, ChangeStream, Delete, Open, Opened, Subscribe, Subscribed
 use futures_core::Stream;
 
 use crate::{
-    EndReason, LockMode, Result, Session, SessionError,
-    in_flight::strange,
-    journal::Journal,
-    session::{HeadJournal, Life},
+    EndReason, LockMode, Result, Session, SessionError, head_journal::HeadJournal,
+    in_flight::strange, journal::Journal, session::Life,
 };
 
 impl Session {

@@ -9,12 +9,13 @@ use crate::{
     Session, SessionError, SessionId, Sessions, Verdict,
     accept::Accepted,
     head::Head,
+    head_journal::HeadJournal,
     id::SecretHash,
     info::SessionInfo,
     journal::Journal,
     lock::OwnedLock,
     rotation::{HeadChange, Standing},
-    session::{HeadJournal, Life, Record},
+    session::{Life, Record},
 };
 
 impl Sessions {
@@ -223,10 +224,7 @@ impl Sessions {
             origin: Origin::Resumed,
             life: Life::Stored,
             zombie: matches!(standing, Standing::Zombie { .. }),
-            changes: HeadJournal {
-                changes: due(&record, standing, secret, client.kind),
-                ..HeadJournal::default()
-            },
+            changes: HeadJournal::of(due(&record, standing, secret, client.kind)),
             journal: Journal::over(Arc::clone(&record.entries)),
             record,
             secret,
@@ -278,13 +276,13 @@ fn due(
     standing: Standing,
     secret: SecretHash,
     kind: ClientKind,
-) -> Vec<HeadChange> {
+) -> impl Iterator<Item = HeadChange> + use<> {
     let head: &Head = &record.head;
     let confirm = (standing == Standing::Pending).then_some(HeadChange::Confirm(secret));
     let returned = (!head.returned).then_some(HeadChange::Returned);
     let other_kind = kind != ClientKind::Unknown && kind != head.kind;
     let kind = other_kind.then_some(HeadChange::Kind(kind));
-    [confirm, returned, kind].into_iter().flatten().collect()
+    [confirm, returned, kind].into_iter().flatten()
 }
 
 impl Session {
@@ -294,8 +292,9 @@ impl Session {
             self.lock.abandon();
         }
         self.profile_changed = verdicts.profile_changed;
-        let profile = verdicts.profile.map(HeadChange::Profile);
-        self.changes.changes.extend(profile);
+        if let Some(profile) = verdicts.profile {
+            self.changes.push(HeadChange::Profile(profile));
+        }
         match verdicts.rotation {
             Some(rotation) if self.mode != LockMode::ReadOnly => self.regenerate(rotation),
             _ => Ok(()),

@@ -16,7 +16,6 @@ use crate::{
     LockMode, Result, Session, SessionError,
     in_flight::{InFlight, Sent},
     lock::Lock,
-    rotation::HeadChange,
     session::Life,
 };
 
@@ -204,9 +203,7 @@ impl Session {
     /// it if this one can not.
     async fn write_head(&mut self, release: bool) -> Result<bool> {
         if self.mode == LockMode::ReadOnly {
-            self.changes
-                .changes
-                .retain(|change| !matches!(change, HeadChange::Profile(_)));
+            self.changes.forget_profile();
         }
         for _ in 0..MERGES {
             if self.next_head(self.record.at)?.0 == self.record.head {

@@ -17,12 +17,13 @@ use crate::{
     events::Announcer,
     format::Formats,
     head::Head,
+    head_journal::HeadJournal,
     id::IdSource,
     journal::Journal,
     lifetimes::Lifetimes,
     lock::{LockSettings, OwnedLock},
     rotation::HeadChange,
-    session::{HeadJournal, Life, Record},
+    session::{Life, Record},
     subjects::SubjectSettings,
 };
 
@@ -126,7 +127,7 @@ impl Sessions {
         let mut session = self.begin(client.kind, origin)?;
         if self.shared.judge.sits() {
             let profile = crate::Profile::of(client);
-            session.changes.changes.push(HeadChange::Profile(profile));
+            session.changes.push(HeadChange::Profile(profile));
         }
         Ok(session)
     }

@@ -78,9 +78,7 @@ impl Session {
             subject,
             generation,
         };
-        self.changes
-            .changes
-            .push(HeadChange::Membership(Some(membership)));
+        self.changes.push(HeadChange::Membership(Some(membership)));
         match self.record.head.membership {
             Some(before) if before.subject != subject => self.leave(before.subject).await,
             _ => Ok(()),
@@ -98,8 +96,7 @@ impl Session {
 
     /// An authentication makes the session live longer than it was listed for.
     pub(crate) async fn renew_membership(&mut self) -> Result<()> {
-        let listed = |change: &HeadChange| matches!(change, HeadChange::Membership(_));
-        if !self.changes.authenticates() || self.changes.changes.iter().any(listed) {
+        if !self.changes.authenticates() || self.changes.binds() {
             return Ok(());
         }
         let Some(Membership { subject, .. }) = self.record.head.membership else {
@@ -111,9 +108,7 @@ impl Session {
             subject,
             generation,
         };
-        self.changes
-            .changes
-            .push(HeadChange::Membership(Some(membership)));
+        self.changes.push(HeadChange::Membership(Some(membership)));
         Ok(())
     }
 

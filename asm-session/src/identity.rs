@@ -1,0 +1,134 @@
+//! The id of an open session: when it is replaced, and what its client is told.
+
+use std::time::Duration;
+
+use crate::{
+    Result, Rotation, Session, SessionId, head::Head, rotation::HeadChange, session::Life,
+};
+
+/// What a client's id is to become after a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IdUpdate<'a> {
+    /// What it is.
+    Keep,
+    /// This one.
+    Issue(&'a SessionId),
+    /// None.
+    Remove,
+}
+
+impl Session {
+    /// Replaces the id, with the next save. It is journaled as any change is, and needs no lock.
+    ///
+    /// A session on an id that was replaced already, or a second renewal in parallel, renews
+    /// nothing: the save answers [`IdRotation::AlreadyRotated`](crate::IdRotation).
+    ///
+    /// # Errors
+    /// `ReadOnly`; `Randomness`; `Deleted` or `Invalid` when the session is over.
+    #[doc(alias = "cycle_id")]
+    #[doc(alias = "renew")]
+    #[doc(alias = "rotate")]
+    pub fn regenerate(&mut self, rotation: Rotation) -> Result<()> {
+        self.check_alive()?;
+        if self.life == Life::New {
+            // Nobody has its id yet.
+            if rotation == Rotation::Authenticate {
+                self.authenticate_unsaved()?;
+            }
+            return Ok(());
+        }
+        self.rotate(rotation)
+    }
+
+    /// Gives the session its own idle time ("remember me"), or with `None` the usual one again.
+    /// Stored with the next save; the application's shortest, longest and absolute times hold.
+    ///
+    /// # Errors
+    /// `ReadOnly`; `Deleted` or `Invalid` when the session is over.
+    pub fn set_lifetime(&mut self, idle: impl Into<Option<Duration>>) -> Result<()> {
+        self.check_alive()?;
+        self.changes.push(HeadChange::Lifetime(idle.into()));
+        self.touched();
+        Ok(())
+    }
+
+    /// What the client's id is to become. To be asked after the session was closed.
+    ///
+    /// A request on an id that was replaced already changes nothing at its client, unless it
+    /// authenticated: the client has, or is about to get, the newer one.
+    #[must_use]
+    pub fn id_update(&self) -> IdUpdate<'_> {
+        match (&self.issued, self.life) {
+            (Some(id), Life::Stored) => IdUpdate::Issue(id),
+            (_, Life::Deleted) if !self.zombie => IdUpdate::Remove,
+            _ => IdUpdate::Keep,
+        }
+    }
+}
+
+impl Session {
+    /// Renews the id with the save that is about to happen, if the application's policy says so.
+    pub(crate) fn rotate_by_policy(&mut self) -> Result<()> {
+        let replaced = self.issued.is_some() || self.changes.next.is_some();
+        if self.zombie || self.life != Life::Stored || replaced {
+            return Ok(());
+        }
+        match self
+            .shared()
+            .rotation
+            .fires(&self.info(), self.profile_changed)
+        {
+            Some(rotation) => {
+                self.profile_changed = false;
+                self.rotate(rotation)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn rotate(&mut self, rotation: Rotation) -> Result<()> {
+        if rotation != Rotation::Authenticate {
+            if self.zombie {
+                self.changes.already_rotated = true;
+                return Ok(());
+            }
+            if self.changes.authenticates() {
+                return Ok(());
+            }
+        }
+        let ids = &*self.shared().ids;
+        let secret = ids.secret()?;
+        let to = secret.hash();
+        let view = self.view_before_rotation();
+        let change = match rotation {
+            Rotation::Renew { grace } => view.renewal(self.secret, to, grace),
+            Rotation::Authenticate => view.authentication(to, ids.epoch()?),
+        };
+        let id = SessionId::new(self.handle(), secret);
+        self.changes.rotate(change, id);
+        self.touched();
+        Ok(())
+    }
+
+    /// The head as it will be, but for rotations that no save carries yet: a new one takes their
+    /// place.
+    fn view_before_rotation(&self) -> Head {
+        let mut head = self.record.head.clone();
+        for change in self.changes.before_rotation() {
+            let _ = head.apply(change, self.record.at);
+        }
+        head
+    }
+
+    /// An authentication before the first save: there is no former id to end.
+    fn authenticate_unsaved(&mut self) -> Result<()> {
+        let epoch = self.shared().ids.epoch()?;
+        let change = self.record.head.authentication(self.secret, epoch);
+        let now = self.shared().time.now();
+        let _ = self.record.head.apply(&change, now);
+        self.record.head.former.clear();
+        self.touched();
+        Ok(())
+    }
+}
