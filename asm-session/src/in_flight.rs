@@ -183,7 +183,7 @@ impl Session {
         let (op, stamp, resend) = (shared.ids.op()?, head.stamp(), false);
         let Some(version) = self.record.version else {
             let born_locked = self.lock_at_birth && !release;
-            let lock = born_locked.then(|| self.claim()).transpose()?;
+            let lock = born_locked.then(|| self.sessions.claim()).transpose()?;
             return Ok(Request::Create(Create {
                 op,
                 resend,

@@ -85,6 +85,7 @@ mod session;
 mod sessions;
 mod subjects;
 mod take;
+mod transact;
 mod wire;
 
 /// Names of the store that an application meets: handles, fences, what operators see of locks, what

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use asm_core::{Acquired, Claim, LockWish, Snapshot};
+use asm_core::{Acquired, LockWish, Snapshot};
 
 use crate::{
-    Event, InvalidReason, LockMode, OnConflict, OnLockTimeout, Result, Session, SessionError,
-    in_flight::strange, session::Life,
+    Event, LockMode, OnConflict, OnLockTimeout, Result, Session, SessionError, in_flight::strange,
+    session::Life,
 };
 
 impl Session {
@@ -117,7 +117,7 @@ impl Session {
     /// Takes the lock, and answers the record if it is newer than ours.
     pub(crate) async fn acquire(&mut self) -> Result<Option<Snapshot>> {
         let shared = Arc::clone(&self.sessions.shared);
-        let (key, claim) = (self.handle(), self.claim()?);
+        let (key, claim) = (self.handle(), self.sessions.claim()?);
         let token = claim.token;
         let wish = LockWish {
             claim,
@@ -152,14 +152,6 @@ impl Session {
             Acquired::Ended => Err(self.stale()),
             _ => Err(strange().into()),
         }
-    }
-
-    pub(crate) fn claim(&self) -> Result<Claim> {
-        Ok(Claim {
-            token: self.shared().ids.token()?,
-            hold: self.shared().locks.hold,
-            label: self.sessions.label.clone(),
-        })
     }
 
     /// That nothing changed of what was read, if anybody minds.
@@ -199,11 +191,5 @@ impl Session {
             handle,
             keys: conflict.keys().to_vec(),
         });
-    }
-}
-
-impl From<InvalidReason> for crate::Origin {
-    fn from(reason: InvalidReason) -> Self {
-        Self::Replaced(reason)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use asm_core::{Driver, ErrorKind};
 use asm_memory::MemoryDriver;
 use asm_session::{LockMode, Rotation, Session, SessionError, Sessions};
-use asm_testkit::{Chaos, Fault, Layered, Verb, cancel_at, count_awaits};
+use asm_testkit::{Chaos, Fault, Layered, Odds, Verb, cancel_at, count_awaits};
 
 use crate::world::{World, client, issued, n, stored};
 
@@ -304,4 +304,90 @@ async fn a_lock_that_cannot_be_released_fails_no_request_that_changed_nothing() 
         .next(Verb::Release, Fault::Refused(ErrorKind::Unavailable));
     session.close().await.expect("nothing was to be saved");
     assert!(open(&sessions, &id).await.is_locked(), "it was abandoned");
+}
+
+/// Increments `n` until it is known to have happened, or that nobody can know.
+async fn increment(sessions: &Sessions, id: &str, reads: bool) -> asm_session::Result<()> {
+    loop {
+        let mut session = match sessions.open(id, &client()).await {
+            Err(SessionError::Store(_)) => continue,
+            opened => opened?,
+        };
+        let written = async {
+            if reads {
+                let n: i64 = session.get_or("n", 0)?;
+                tokio::task::yield_now().await;
+                session.write().await?.insert("n", &(n + 1))
+            } else {
+                session.write().await?.add("n", 1).map(drop)
+            }
+        };
+        if written.await.is_err() {
+            session.discard();
+            continue;
+        }
+        loop {
+            match session.close().await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_unknown() => return Err(error),
+                Err(SessionError::Store(_)) => {}
+                Err(SessionError::Conflict(_) | SessionError::LockLost) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        session.discard();
+    }
+}
+
+#[tokio::test]
+async fn under_random_trouble_every_acknowledged_increment_counts_once() {
+    let odds = Odds {
+        refused: 0.1,
+        lost_answer: 0.15,
+        twice: 0.15,
+        ..Odds::default()
+    };
+    for (seed, mode) in [LockMode::Optimistic, LockMode::OnWrite, LockMode::OnOpen]
+        .into_iter()
+        .cycle()
+        .take(12)
+        .enumerate()
+    {
+        let world = World::new();
+        let driver = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
+        let sessions = world
+            .builder_over(Arc::clone(&driver))
+            .lock_mode(mode)
+            .lock_queue(None);
+        let sessions = sessions.build().expect("sound");
+        let id = Arc::<str>::from(stored(&sessions).await);
+        driver.layer().at_random(seed as u64, odds);
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..6 {
+            let (sessions, id) = (sessions.clone(), Arc::clone(&id));
+            writers.spawn(async move {
+                let mut sums = (0, 0);
+                for _ in 0..20 {
+                    match increment(&sessions, &id, writer % 2 == 0).await {
+                        Ok(()) => sums.0 += 1,
+                        Err(error) => {
+                            assert!(error.is_unknown(), "{error}");
+                            sums.1 += 1;
+                        }
+                    }
+                }
+                sums
+            });
+        }
+        let sums = writers.join_all().await.into_iter();
+        let (known, unknown) = sums.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+        driver.layer().at_random(0, Odds::default());
+        let found = n(&sessions, &id).await;
+        assert_eq!(known + unknown, 120);
+        assert!(
+            (known..=known + unknown).contains(&found),
+            "{mode:?}: {found}, {known} known"
+        );
+        assert!(known > 60, "{known} known of 120");
+    }
 }
