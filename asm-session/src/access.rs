@@ -217,6 +217,8 @@ impl Session {
         *self = next;
         self.record.head.profiles = profiles;
         self.zombie = zombie;
+        // Nobody else knows it: as good as locked.
+        self.lock_at_birth = self.mode.changes_need_lock();
         Ok(())
     }
 

@@ -31,7 +31,7 @@ impl Session {
     #[doc(alias = "rotate")]
     pub fn regenerate(&mut self, rotation: Rotation) -> Result<()> {
         self.check_alive()?;
-        if self.life == Life::New {
+        if self.life == Life::New && self.in_flight.is_none() {
             // Nobody has its id yet.
             if rotation == Rotation::Authenticate {
                 self.authenticate_unsaved()?;

@@ -10,6 +10,13 @@ use futures_util::StreamExt;
 
 use crate::world::{World, client, issued, n, stored};
 
+const WRITING: [LockMode; 5] = [
+    LockMode::Optimistic,
+    LockMode::OnWrite,
+    LockMode::OnOpen,
+    LockMode::Manual,
+    LockMode::Off,
+];
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -32,13 +39,7 @@ async fn a_new_session_stores_nothing_before_its_first_save() {
 
 #[tokio::test]
 async fn a_delete_wins_over_a_save_in_every_mode() {
-    for mode in [
-        LockMode::Optimistic,
-        LockMode::OnWrite,
-        LockMode::OnOpen,
-        LockMode::Manual,
-        LockMode::Off,
-    ] {
+    for mode in WRITING {
         let world = World::new();
         let sessions = world.sessions(mode);
         let id = stored(&sessions).await;
@@ -69,8 +70,14 @@ async fn a_delete_wins_over_a_save_in_every_mode() {
 
 #[tokio::test]
 async fn an_insert_after_a_delete_begins_another_session() {
+    for mode in WRITING {
+        begin_again(mode).await;
+    }
+}
+
+async fn begin_again(mode: LockMode) {
     let world = World::new();
-    let sessions = world.sessions(LockMode::Optimistic);
+    let sessions = world.sessions(mode);
     let id = stored(&sessions).await;
     let mut session = sessions.open(&id, &client()).await.expect("there");
     let old = session.handle();

@@ -131,7 +131,11 @@ async fn a_create_whose_answer_was_lost_is_one_session() {
         assert!(session.save().await.is_err());
         assert!(session.is_new());
         session.insert("n", &2).expect("writable");
+        session
+            .regenerate(Rotation::Authenticate)
+            .expect("writable");
         session.close().await.expect("stored");
+        assert!(session.authenticated_at().is_some());
         assert_eq!(world.driver.sessions(), 1);
         assert_eq!(n(&sessions, &issued(&session)).await, 2, "{mode:?}");
     }
