@@ -29,6 +29,7 @@ mod conformance;
 mod counting;
 mod harness;
 mod layer;
+mod log;
 mod run;
 mod table;
 mod together;

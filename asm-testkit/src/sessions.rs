@@ -1,16 +1,29 @@
 //! What cases on the session layer begin with: sessions over the driver under test, on the time of
 //! its harness.
 
-use std::sync::Arc;
-
-use asm_core::{Driver, Key};
-use asm_session::{
-    Client, ClientKind, IdUpdate, InvalidReason, LockMode, Result, Saved, Session, SessionError,
-    SessionId, Sessions, SessionsBuilder,
+use std::{
+    future::Future,
+    panic,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use serde::de::DeserializeOwned;
 
-use crate::Harness;
+use asm_core::{Clock, Driver, Key, Timestamp};
+use asm_session::{
+    Client, ClientKind, Event, Events, IdUpdate, InvalidReason, Lifetimes, LockMode, Result,
+    Rotation, Saved, Session, SessionError, SessionId, Sessions, SessionsBuilder,
+};
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+
+use crate::{
+    Chaos, Harness, Layered,
+    clock::turns,
+    together::together,
+    waiting::{answered, until, waiters},
+};
 
 /// Sessions over this driver, on the time of the harness, with everything else still to be set.
 #[must_use]
@@ -126,4 +139,135 @@ pub fn shared<D: Driver>(driver: D) -> Arc<D> {
 pub async fn is_free(sessions: &Sessions, handle: Key) -> bool {
     let driver = sessions.driver();
     crate::waiting::is_free(driver, &handle).await
+}
+
+/// That a call of the session layer is refused so.
+macro_rules! refused {
+    ($answer:expr, $($expected:tt)+) => {
+        match $answer {
+            Err($($expected)+) => {}
+            other => panic!(
+                "expected {}, and the answer was {other:?}",
+                stringify!($($expected)+)
+            ),
+        }
+    };
+}
+pub(crate) use refused;
+
+/// The keys of the conflict that a call is refused with.
+#[track_caller]
+#[must_use]
+pub fn conflict<T: std::fmt::Debug>(answer: Result<T>) -> Vec<String> {
+    match answer {
+        Err(SessionError::Conflict(conflict)) if !conflict.is_authentication() => {
+            conflict.keys().to_vec()
+        }
+        other => panic!("expected a conflict, and the answer was {other:?}"),
+    }
+}
+
+/// Settings with which everybody waits for a lock as long as it takes, and no session ends
+/// meanwhile.
+#[must_use]
+pub fn patient(builder: SessionsBuilder) -> SessionsBuilder {
+    let lifetimes = Lifetimes::builder().first(None).build();
+    builder
+        .lock_wait(Duration::from_secs(3600))
+        .lock_queue(None)
+        .lifetimes(lifetimes.expect("lifetimes that make sense"))
+}
+
+/// Runs these at the same moment, and answers what they answered, in the order given.
+///
+/// They run on threads of their own; but as tasks, with time passing, where waiters learn of a
+/// grant by their recheck alone.
+pub(crate) async fn raced<T, F>(h: &dyn Harness, racers: impl IntoIterator<Item = F>) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    if h.wakes_waiters() {
+        return together(racers).await;
+    }
+    let tasks: Vec<_> = racers.into_iter().map(tokio::spawn).collect();
+    while !tasks.iter().all(JoinHandle::is_finished) {
+        h.advance(h.recheck()).await;
+    }
+    let mut answers = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        answers.push(match task.await {
+            Ok(answer) => answer,
+            Err(error) => panic::resume_unwind(error.into_panic()),
+        });
+    }
+    answers
+}
+
+/// Lets this come to its end in a task, with a recheck where the driver needs one.
+pub(crate) async fn ended<T>(h: &dyn Harness, task: JoinHandle<T>) -> T {
+    answered(h, || task.is_finished()).await;
+    match task.await {
+        Ok(answer) => answer,
+        Err(error) => panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Waits until that many wait for the lock of this session.
+pub(crate) async fn queued(sessions: &Sessions, handle: Key, waiting: usize) {
+    until(async || waiters(sessions.driver(), &handle).await == waiting).await;
+}
+
+/// A further handle, on whose calls trouble can be laid.
+pub(crate) async fn troubled(h: &dyn Harness) -> Layered<Chaos<Arc<dyn Driver>>> {
+    Chaos::over(h.connect().await, TimeOf(h.clock()))
+}
+
+#[derive(Debug)]
+struct TimeOf(Arc<dyn Clock>);
+
+impl Clock for TimeOf {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+    fn sleep(&self, by: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.0.sleep(by)
+    }
+}
+
+/// Somebody who is told what happens, and remembers it.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Vec<Event>>>);
+
+impl Told {
+    /// What was told so far, or since the last time.
+    pub(crate) async fn take(&self) -> Vec<Event> {
+        turns().await;
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Events for Told {
+    async fn on(&self, event: Event) {
+        self.lock().push(event);
+    }
+}
+
+/// Replaces an id, and answers the new one. Nobody has used it yet.
+pub async fn rotated(sessions: &Sessions, id: &SessionId, rotation: Rotation) -> SessionId {
+    let mut session = open(&sessions.with_mode(LockMode::Optimistic), id).await;
+    session.regenerate(rotation).expect("a rotation");
+    saved(&mut session).await;
+    issued(&session)
+}
+
+/// Uses an id as a request does that only reads.
+pub async fn used(sessions: &Sessions, id: &SessionId) {
+    let mut session = open(&sessions.with_mode(LockMode::ReadOnly), id).await;
+    saved(&mut session).await;
 }

@@ -348,8 +348,103 @@ macro_rules! __cases {
                 ],
             }
             changes [] {
+                "n writers with locks, n optimistic writers, and both mixed lose no acknowledged increment, also when each reads before `write()`; parallel sets of different keys keep both; a lock excludes every other saver until it ends; a delete ends it." => [
+                    loses_no_increment_of_locked_writers,
+                    loses_no_increment_of_optimistic_writers,
+                    loses_no_increment_of_mixed_writers,
+                    keeps_parallel_sets_of_different_keys,
+                    excludes_other_savers_from_a_lock,
+                    saves_nothing_past_a_lock,
+                    ends_a_lock_by_a_delete,
+                ],
+                "Blind writes merge over foreign writes and conflict with foreign removals; closures and `add` are applied again; a key read (also an absent one), then written, and changed by somebody else follows the policy, already at `write()` in OnWrite and Manual; `Fail` names the keys and saves nothing." => [
+                    merges_blind_writes,
+                    conflicts_with_foreign_removals,
+                    applies_closures_again,
+                    conflicts_on_what_was_read,
+                    conflicts_on_absence_that_was_read,
+                    conflicts_on_what_was_read_before_a_merge,
+                    tells_conflicts_at_write,
+                    reads_fresh_under_the_lock,
+                    follows_the_conflict_policy,
+                ],
+                "Set back to the original value counts as unmodified; an unmodified session writes nothing." => [
+                    writes_nothing_that_was_set_back,
+                    writes_nothing_that_was_only_read,
+                ],
+                "Every mutator marks dirty and persists across reopen; every no-op does not." => [
+                    saves_what_every_mutator_changed,
+                    saves_no_no_op,
+                ],
+                "Of n parallel takers of one value exactly one gets it, and only after the store accepted; `add` sums exactly; overflow is an error, not a wrap." => [
+                    hands_an_entry_to_one_of_many_takers,
+                    takes_only_what_the_store_gave,
+                    sums_exactly_although_answers_get_lost,
+                    refuses_sums_that_overflow,
+                ],
+                "Delete by R1 while R2 runs: R2's save is `Deleted`, in every mode." => [
+                    saves_nothing_after_a_delete,
+                ],
+                "A session dropped after changes saves nothing and warns once; a change after `save()` is not lost silently." => [
+                    warns_once_of_dropped_changes,
+                    loses_no_change_after_a_save_silently,
+                ],
+                "A handler error saves nothing unless it saved explicitly." => [
+                    saves_nothing_of_a_failed_handler,
+                ],
+                "A load error never leads to a write." => [
+                    writes_nothing_after_a_failed_load,
+                    leaves_an_unreadable_record_alone,
+                ],
             }
             ids [] {
+                "Ids are 128-bit handle + 192-bit secret from the OS; a failing generator is an error, never a weak id; a 4-bit test generator never takes over a live session." => [
+                    draws_ids_at_random,
+                    makes_no_id_without_randomness,
+                    takes_over_no_session_by_a_clash,
+                ],
+                "Malformed ids (10^5 hostile strings) are refused with no store call; unknown handles, and known handles with a secret that never was theirs, cost exactly one read; nothing is created." => [
+                    asks_no_store_about_malformed_ids,
+                    reads_once_for_unknown_ids,
+                ],
+                "Renew keeps data, created-at, lock, fields, index; the old id stays current until the new one is first used, then is a zombie for exactly the grace (half-open); a client that never received the new cookie is not logged out and raises no theft signal." => [
+                    keeps_everything_through_a_renewal,
+                    replaces_an_id_when_the_new_one_is_used,
+                    confirms_a_renewed_id_once,
+                    logs_nobody_out_by_a_lost_answer,
+                ],
+                "`Authenticate` leaves no zombie and ends all earlier ones; grace 0 leaves none." => [
+                    ends_all_earlier_ids_by_an_authentication,
+                    authenticates_on_a_former_id,
+                    leaves_no_zombie_without_grace,
+                ],
+                "After a Renew: R2 waiting on the old id gets the lock in its old place, R2 running on it saves into the same live session. After an Authenticate: every save, grant, field write and feed of a request that opened with an ended id is refused as `Stale`, nothing is saved, nothing newer is shown." => [
+                    keeps_the_place_of_waiters_through_a_renewal,
+                    saves_into_the_same_session_after_a_renewal,
+                    refuses_everything_to_an_ended_id,
+                    refuses_the_lock_to_an_ended_id,
+                ],
+                "A→B→C by renewals: A opens the session until A's own deadline; B's deadline does not extend A's; 1,000 rotations do not grow the record beyond 8 former hashes." => [
+                    ends_each_former_id_at_its_own_deadline,
+                    forgets_old_ids_of_many_rotations,
+                ],
+                "Delete through A, B or C deletes the session; all are invalid then, none is an error." => [
+                    ends_a_session_through_any_of_its_ids,
+                ],
+                "Of two parallel renewals the second is `AlreadyRotated`; of two authentications the second is `Conflict`; there is never a second live session." => [
+                    renews_once_of_two_renewals,
+                    renews_once_of_many,
+                    authenticates_once_of_many,
+                ],
+                "After its deadline an old id whose successor was confirmed is `Stale`, the event runs once per open, and no lock is left taken." => [
+                    tells_once_of_a_stale_id,
+                ],
+                "A zombie request gets no session Set-Cookie, neither a new one nor a removal, unless it authenticates." => [
+                    gives_a_zombie_no_id,
+                ],
+                "The stored form of an id is never accepted as an id; comparison is constant time." => [
+                    accepts_no_stored_form_of_an_id,
+                ],
             }
             extras [] {
             }

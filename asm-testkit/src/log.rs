@@ -1,0 +1,80 @@
+//! What a case's thread logs.
+
+use std::{
+    fmt::{Debug, Write as _},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+    subscriber::{DefaultGuard, set_default},
+};
+
+/// Keeps every line that this thread logs from now on, at any level, until it is dropped.
+pub(crate) struct Log {
+    lines: Arc<Mutex<Vec<Line>>>,
+    _guard: DefaultGuard,
+}
+
+/// One line: its level, and all its fields with their names.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) level: Level,
+    pub(crate) text: String,
+}
+
+impl Log {
+    pub(crate) fn capture() -> Self {
+        let lines = Arc::default();
+        let _guard = set_default(Recorder(Arc::clone(&lines)));
+        Self { lines, _guard }
+    }
+
+    /// What was logged so far, or since the last time.
+    pub(crate) fn take(&self) -> Vec<Line> {
+        std::mem::take(&mut lock(&self.lines))
+    }
+
+    /// The warnings, and what is worse, that were logged so far, or since the last time.
+    pub(crate) fn take_warnings(&self) -> Vec<Line> {
+        let lines = self.take().into_iter();
+        lines.filter(|line| line.level <= Level::WARN).collect()
+    }
+}
+
+struct Recorder(Arc<Mutex<Vec<Line>>>);
+
+impl Subscriber for Recorder {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        lock(&self.0).push(Line {
+            level: *event.metadata().level(),
+            text: text.0,
+        });
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, "{}={value:?} ", field.name());
+    }
+}
+
+fn lock(lines: &Mutex<Vec<Line>>) -> MutexGuard<'_, Vec<Line>> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
+}
