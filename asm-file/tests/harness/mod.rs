@@ -1,0 +1,150 @@
+//! A root of one's own, and a hand on the clock. Each handle is a driver of its own on the same
+//! root, as another process would have it.
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use asm_core::{Clock, Driver};
+use asm_file::{Durability, FileBuilder, FileDriver};
+use asm_testkit::{Harness, ManualClock};
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::task::yield_now;
+
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// Small enough to be filled with the smallest things there are.
+const MAX_RECORD: usize = 64 * 1024;
+
+/// Two namespaces are two roots: they share nothing but the clock.
+#[derive(Debug)]
+pub(crate) struct Files {
+    clock: ManualClock,
+    root: TempDir,
+    neighbour: TempDir,
+    /// All that were connected.
+    drivers: Mutex<Vec<FileDriver>>,
+}
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        let place = || tempfile::tempdir().expect("a directory");
+        Self {
+            clock: ManualClock::new(),
+            root: place(),
+            neighbour: place(),
+            drivers: Mutex::default(),
+        }
+    }
+
+    fn builder(&self, root: &TempDir) -> FileBuilder {
+        FileDriver::builder(root.path())
+            .durability(Durability::Atomic)
+            .recheck(RECHECK)
+            .threads(4)
+            .max_record(MAX_RECORD)
+            .clock(Arc::new(self.clock.clone()))
+    }
+
+    fn made(&self, builder: FileBuilder) -> Arc<dyn Driver> {
+        let driver = builder.build().expect("a driver");
+        self.drivers().push(driver.clone());
+        Arc::new(driver)
+    }
+
+    fn drivers(&self) -> MutexGuard<'_, Vec<FileDriver>> {
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets everything that is under way come to its end, on threads and in tasks.
+    async fn settle(&self) {
+        let mut quiet = 0;
+        while quiet < 2 {
+            for _ in 0..64 {
+                yield_now().await;
+            }
+            let busy = |driver: &FileDriver| driver.counters().under_way > 0;
+            quiet = if self.drivers().iter().any(busy) {
+                0
+            } else {
+                quiet + 1
+            };
+        }
+    }
+}
+
+#[async_trait]
+impl Harness for Files {
+    async fn connect(&self) -> Arc<dyn Driver> {
+        self.made(self.builder(&self.root))
+    }
+
+    async fn neighbour(&self) -> Arc<dyn Driver> {
+        self.made(self.builder(&self.neighbour))
+    }
+
+    async fn connect_deaf(&self) -> Arc<dyn Driver> {
+        self.made(self.builder(&self.root).without_notifications())
+    }
+
+    fn recheck(&self) -> Duration {
+        RECHECK
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(self.clock.clone())
+    }
+
+    async fn advance(&self, by: Duration) {
+        let end = self.clock.now() + by;
+        loop {
+            self.settle().await;
+            let due = self.clock.next_alarm().filter(|due| *due <= end);
+            let next = due.unwrap_or(end);
+            self.clock.advance(next.since(self.clock.now())).await;
+            if due.is_none() {
+                break;
+            }
+        }
+        self.settle().await;
+    }
+
+    async fn holdings(&self) -> usize {
+        holdings(self.root.path()) + holdings(self.neighbour.path())
+    }
+
+    async fn stop(&self) {
+        self.settle().await;
+        for driver in &*self.drivers() {
+            let counters = driver.counters();
+            assert_eq!(counters.waited_for, 0, "waiters left");
+            assert_eq!(counters.followed, 0, "subscribers left");
+            assert_eq!(counters.leftovers, 0, "writes that were not finished");
+            assert_eq!(counters.foreign, 0, "files that nobody could read");
+        }
+        assert_eq!(self.clock.sleepers(), 0, "sleepers left");
+    }
+}
+
+/// The sessions and indexes that have any file, and whatever else is in the shards; but not the
+/// feeds, which are no storage: they go with their followers.
+fn holdings(root: &Path) -> usize {
+    let Ok(shards) = fs::read_dir(root) else {
+        return 0;
+    };
+    let shards = shards.filter_map(|shard| fs::read_dir(shard.ok()?.path()).ok());
+    let names = shards
+        .flatten()
+        .map(|entry| entry.expect("an entry").file_name());
+    let names = names.map(|name| name.into_string().expect("a name of ours"));
+    let things: HashSet<_> = names
+        .filter(|name| name != "feed")
+        .map(|name| name.split('.').next().map(str::to_owned))
+        .collect();
+    things.len()
+}

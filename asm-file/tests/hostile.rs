@@ -1,0 +1,429 @@
+//! What somebody else has put under our names, and what no root may be.
+
+mod given;
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use asm_core::*;
+use asm_file::{Durability, FileDriver};
+use tempfile::TempDir;
+
+const KEY: Key = Key::from_bytes([0xa5; 16]);
+const TTL: Duration = Duration::from_secs(3600);
+
+/// Where a test works: a root, and something beside it that nobody may touch.
+struct Place {
+    directory: TempDir,
+    root: PathBuf,
+    treasure: PathBuf,
+}
+
+const TREASURE: &str = "not yours";
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (root, treasure) = (
+            directory.path().join("root"),
+            directory.path().join("treasure"),
+        );
+        fs::write(&treasure, TREASURE).expect("written");
+        Self {
+            directory,
+            root,
+            treasure,
+        }
+    }
+
+    fn file(&self, kind: &str) -> PathBuf {
+        self.root
+            .join("a5")
+            .join(format!("{}.{kind}", "a5".repeat(16)))
+    }
+
+    fn driver(&self) -> FileDriver {
+        let builder = FileDriver::builder(&self.root).durability(Durability::Atomic);
+        builder.build().expect("a driver")
+    }
+
+    fn is_untouched(&self) -> bool {
+        let whole = fs::read_to_string(&self.treasure).is_ok_and(|text| text == TREASURE);
+        whole && fs::read_dir(self.directory.path()).expect("listed").count() == 2
+    }
+}
+
+/// Each thing that may lie where a file of ours should be.
+fn plant(what: &str, at: &Path, place: &Place) {
+    match what {
+        "link" => symlink(&place.treasure, at).expect("a link"),
+        "link to nothing" => symlink(place.directory.path().join("no"), at).expect("a link"),
+        "hard link" => fs::hard_link(&place.treasure, at).expect("a link"),
+        "pipe" => assert!(
+            Command::new("mkfifo")
+                .arg(at)
+                .status()
+                .expect("mkfifo")
+                .success()
+        ),
+        "directory" => fs::create_dir(at).expect("a directory"),
+        "device" => drop(symlink("/dev/zero", at)),
+        "empty" => drop(File::create(at).expect("a file")),
+        "garbage" => fs::write(at, fastrand_bytes(5000)).expect("a file"),
+        "our magic" => {
+            let bytes = [b"ASM1s".to_vec(), fastrand_bytes(500)].concat();
+            fs::write(at, bytes).expect("a file");
+        }
+        "huge" => File::create(at)
+            .expect("a file")
+            .set_len(1 << 40)
+            .expect("sparse"),
+        other => panic!("{other}?"),
+    }
+}
+
+const FOREIGN: [&str; 9] = [
+    "link",
+    "link to nothing",
+    "hard link",
+    "pipe",
+    "directory",
+    "device",
+    "empty",
+    "garbage",
+    "our magic",
+];
+
+#[tokio::test]
+async fn a_foreign_record_is_no_session() {
+    for what in FOREIGN {
+        let place = Place::new();
+        let driver = place.driver();
+        plant(what, &place.file("s"), &place);
+        let opened = driver.open(&KEY, Open { lock: None }).await;
+        assert_eq!(opened.expect(what), Opened::Missing, "{what}");
+        let deleted = driver.delete(&KEY, Delete { only_if: None }).await;
+        assert_eq!(deleted.expect(what), Deleted::Nothing, "{what}");
+        assert!(driver.counters().foreign >= 2, "{what} was not counted");
+        assert!(
+            fs::symlink_metadata(place.file("s")).is_ok(),
+            "{what} was removed"
+        );
+        // A sweep counts it, and goes on.
+        let step = SweepStep {
+            from: None,
+            batch: std::num::NonZeroUsize::MAX,
+        };
+        let swept = driver
+            .sweeper()
+            .expect("the facet")
+            .sweep(step)
+            .await
+            .expect("a sweep");
+        assert_eq!((swept.removed, swept.next), (0, None), "{what}");
+        assert!(swept.failed > 0 || swept.examined > 0, "{what}");
+        // A session of this key takes its place, if that can be taken.
+        let created = driver.create(&KEY, create()).await;
+        if what == "directory" {
+            assert!(created.is_err(), "a directory was replaced");
+        } else {
+            assert!(
+                matches!(created.expect(what), Created::Done { .. }),
+                "{what}"
+            );
+            let opened = driver.open(&KEY, Open { lock: None }).await.expect(what);
+            assert!(matches!(opened, Opened::Found { .. }), "{what}");
+        }
+        assert!(place.is_untouched(), "{what}: outside of the root");
+    }
+}
+
+#[tokio::test]
+async fn what_lies_foreign_beside_a_record_counts_as_nothing() {
+    for what in FOREIGN {
+        let place = Place::new();
+        let driver = place.driver();
+        driver.create(&KEY, create()).await.expect("a session");
+        for kind in ["l", "f"] {
+            plant(what, &place.file(kind), &place);
+        }
+        let opened = driver.open(&KEY, Open { lock: None }).await.expect(what);
+        let Opened::Found { snapshot, .. } = opened else {
+            panic!("{what}: {opened:?}");
+        };
+        assert_eq!(
+            driver.inspect(&KEY).await.expect(what),
+            LockState::default()
+        );
+        let read = FieldRead {
+            name: FieldName::new("n").expect("a name"),
+            epoch: snapshot.stamp.epoch,
+            items: None,
+        };
+        let found = driver
+            .fields()
+            .expect("the facet")
+            .read_field(&KEY, read)
+            .await;
+        assert_eq!(found.expect(what), FieldFound::Absent, "{what}");
+        assert!(driver.counters().foreign >= 2, "{what} was not counted");
+        assert!(place.is_untouched(), "{what}: outside of the root");
+        // The session goes on.
+        let req = Save {
+            op: OpId::from_bytes([2; 8]),
+            resend: false,
+            guard: Guard::unchanged(&snapshot),
+            stamp: snapshot.stamp,
+            data: "more".into(),
+            ttl: TTL,
+            release: false,
+        };
+        let written = driver.save(&KEY, req).await.expect(what);
+        assert!(matches!(written, Written::Done { .. }), "{what}");
+        let deleted = driver.delete(&KEY, Delete { only_if: None }).await;
+        assert_eq!(deleted.expect(what), Deleted::Done, "{what}");
+        assert!(place.is_untouched(), "{what}: outside of the root");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_through_what_has_the_name_of_a_temp_file() {
+    for what in FOREIGN.iter().filter(|what| **what != "directory") {
+        let place = Place::new();
+        let driver = place.driver();
+        plant(what, &place.root.join("a5/new"), &place);
+        let created = driver.create(&KEY, create()).await;
+        assert!(
+            matches!(created.expect(what), Created::Done { .. }),
+            "{what}"
+        );
+        assert!(place.is_untouched(), "{what}: outside of the root");
+        assert_eq!(driver.counters().leftovers, 1, "{what}");
+    }
+    let place = Place::new();
+    let driver = place.driver();
+    plant("directory", &place.root.join("a5/new"), &place);
+    driver
+        .create(&KEY, create())
+        .await
+        .expect_err("a directory in the way");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_and_never_an_empty_session() {
+    let place = Place::new();
+    let driver = place.driver();
+    driver.create(&KEY, create()).await.expect("a session");
+    let whole = fs::read(place.file("s")).expect("bytes");
+    plant("huge", &place.file("s"), &place);
+    let error = driver
+        .open(&KEY, Open { lock: None })
+        .await
+        .expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Unreadable);
+    fs::write(place.file("s"), whole).expect("written");
+    // Whoever may do everything is refused nothing.
+    if fs::metadata("/proc/self").expect("/proc").uid() != 0 {
+        fs::set_permissions(place.file("s"), Permissions::from_mode(0o000)).expect("set");
+        let error = driver
+            .open(&KEY, Open { lock: None })
+            .await
+            .expect_err("unreadable");
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        fs::set_permissions(place.file("s"), Permissions::from_mode(0o600)).expect("set");
+    }
+    let opened = driver
+        .open(&KEY, Open { lock: None })
+        .await
+        .expect("readable again");
+    assert!(matches!(opened, Opened::Found { .. }), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_record_under_another_name_is_foreign() {
+    let place = Place::new();
+    let driver = place.driver();
+    driver.create(&KEY, create()).await.expect("a session");
+    let other = Key::from_bytes([0xa6; 16]);
+    let copy = place.root.join("a6").join(format!("{other}.s"));
+    fs::copy(place.file("s"), copy).expect("copied");
+    let opened = driver
+        .open(&other, Open { lock: None })
+        .await
+        .expect("an answer");
+    assert_eq!(opened, Opened::Missing);
+    assert_eq!(driver.counters().foreign, 1);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_former_session_is_not_taken_for_the_next_ones() {
+    let place = Place::new();
+    let driver = place.driver();
+    let mut locked = create();
+    locked.lock = Some(given::claim(given::token(1)));
+    driver.create(&KEY, locked).await.expect("a session");
+    let released = driver
+        .release(&KEY, &given::token(1))
+        .await
+        .expect("an answer");
+    assert_eq!(released, Released::Done);
+    let wish = LockWish {
+        claim: given::claim(given::token(2)),
+        epoch: given::stamp().epoch,
+        wait: Duration::ZERO,
+        queue: None,
+        known: None,
+    };
+    driver.acquire(&KEY, wish.clone()).await.expect("an answer");
+    let write = FieldWrite {
+        name: FieldName::new("n").expect("a name"),
+        epoch: given::stamp().epoch,
+        op: OpId::from_bytes([9; 8]),
+        resend: None,
+        change: FieldChange::Incr(7),
+    };
+    let fields = driver.fields().expect("the facet");
+    fields.write_field(&KEY, write).await.expect("written");
+    // A writer that dies right after it has removed the record leaves these two.
+    fs::remove_file(place.file("s")).expect("removed");
+    assert!(place.file("l").exists() && place.file("f").exists());
+
+    driver
+        .create(&KEY, create())
+        .await
+        .expect("the next session");
+    assert_eq!(
+        driver.inspect(&KEY).await.expect("a look"),
+        LockState::default()
+    );
+    let read = FieldRead {
+        name: FieldName::new("n").expect("a name"),
+        epoch: given::stamp().epoch,
+        items: None,
+    };
+    let found = fields.read_field(&KEY, read).await.expect("an answer");
+    assert_eq!(found, FieldFound::Absent);
+    let acquired = driver.acquire(&KEY, wish).await.expect("an answer");
+    let Acquired::Held { fence, .. } = acquired else {
+        panic!("{acquired:?}");
+    };
+    assert_eq!(fence, Fence::new(1));
+
+    // And when no session follows, the sweep removes them.
+    fs::remove_file(place.file("s")).expect("removed");
+    fs::write(place.root.join("a5/new"), "half").expect("written");
+    given::sweep(&driver).await;
+    assert_eq!(
+        fs::read_dir(place.root.join("a5")).expect("listed").count(),
+        0
+    );
+    assert_eq!(driver.counters().leftovers, 3);
+}
+
+#[tokio::test]
+async fn a_root_that_was_emptied_behind_our_back_is_made_again() {
+    let place = Place::new();
+    let driver = place.driver();
+    driver.create(&KEY, create()).await.expect("a session");
+    fs::remove_dir_all(place.root.join("a5")).expect("removed");
+    let opened = driver
+        .open(&KEY, Open { lock: None })
+        .await
+        .expect("an answer");
+    assert_eq!(opened, Opened::Missing);
+    let mut again = create();
+    again.op = OpId::from_bytes([5; 8]);
+    driver.create(&KEY, again).await.expect("a session");
+    let opened = place
+        .driver()
+        .open(&KEY, Open { lock: None })
+        .await
+        .expect("an answer");
+    assert!(matches!(opened, Opened::Found { .. }), "{opened:?}");
+}
+
+#[test]
+fn no_root_where_others_may_write_or_something_else_is() {
+    let place = tempfile::tempdir().expect("a directory");
+    let refused = |path: &Path| {
+        let error = FileDriver::open(path).expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    };
+    let open = place.path().join("open");
+    fs::create_dir(&open).expect("made");
+    for mode in [0o777, 0o720, 0o702] {
+        fs::set_permissions(&open, Permissions::from_mode(mode)).expect("set");
+        refused(&open);
+    }
+    fs::set_permissions(&open, Permissions::from_mode(0o755)).expect("set");
+    let link = place.path().join("link");
+    symlink(&open, &link).expect("a link");
+    refused(&link);
+    fs::write(open.join("letter"), "Dear").expect("written");
+    refused(&open);
+    fs::remove_file(open.join("letter")).expect("removed");
+    drop(FileDriver::open(&open).expect("a root"));
+    fs::write(open.join("format"), "asm-file 2\n").expect("written");
+    refused(&open);
+}
+
+#[tokio::test]
+async fn a_shard_that_is_a_link_or_open_to_others_is_not_used() {
+    let place = Place::new();
+    drop(place.driver());
+    let outside = place.directory.path().join("root/b0/..");
+    let shard = place.root.join("a5");
+    fs::remove_dir(&shard).expect("removed");
+    symlink(outside, &shard).expect("a link");
+    let driver = place.driver();
+    driver.create(&KEY, create()).await.expect_err("a link");
+    fs::remove_file(&shard).expect("removed");
+    fs::create_dir(&shard).expect("made");
+    fs::set_permissions(&shard, Permissions::from_mode(0o777)).expect("set");
+    let error = driver
+        .create(&KEY, create())
+        .await
+        .expect_err("open to others");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(place.is_untouched());
+}
+
+#[tokio::test]
+async fn files_are_ours_alone() {
+    let place = Place::new();
+    let driver = place.driver();
+    let mut locked = create();
+    locked.lock = Some(given::claim(given::token(1)));
+    driver.create(&KEY, locked).await.expect("a session");
+    driver
+        .release(&KEY, &given::token(1))
+        .await
+        .expect("released");
+    let mode = |path: PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(place.root.clone()), 0o700);
+    assert_eq!(mode(place.root.join("a5")), 0o700);
+    assert_eq!(mode(place.file("s")), 0o600);
+    assert_eq!(mode(place.file("l")), 0o600);
+}
+
+fn create() -> Create {
+    Create {
+        op: OpId::from_bytes([1; 8]),
+        resend: false,
+        stamp: given::stamp(),
+        data: "data".into(),
+        ttl: TTL,
+        lock: None,
+    }
+}
+
+fn fastrand_bytes(length: usize) -> Vec<u8> {
+    std::iter::repeat_with(|| fastrand::u8(..))
+        .take(length)
+        .collect()
+}
