@@ -97,11 +97,13 @@ struct Counting {
     read: [Option<i64>; KEYS.len()],
 }
 
+/// More by `PROPTEST_CASES`.
 fn config() -> ProptestConfig {
+    let usual = ProptestConfig::default();
     ProptestConfig {
-        cases: 4096,
+        cases: usual.cases.max(4096),
         failure_persistence: None,
-        ..ProptestConfig::default()
+        ..usual
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sessions over the memory driver, with time moved by hand.
 
 mod budget;
+mod bytes;
 mod ids;
 mod life;
 mod locks;
