@@ -447,6 +447,42 @@ macro_rules! __cases {
                 ],
             }
             extras [] {
+                "`Off` overwrites values only: an `Off` save that began before a rotation, a lifetime, subject or profile change leaves all of them standing, and never resurrects." => [
+                    lets_the_last_write_win,
+                    overwrites_no_rotation,
+                    overwrites_no_lifetime_and_no_subject,
+                    overwrites_no_profile,
+                    resurrects_nothing_by_overwriting,
+                ],
+                "A discarded session writes nothing and frees its lock; after `delete` an insert starts a new session under a fresh id, every other mutator is `Deleted`." => [
+                    writes_nothing_that_was_discarded,
+                    begins_a_new_session_after_a_delete,
+                    refuses_changes_after_a_delete,
+                ],
+                "Of n parallel `once` callers one runs and the others get its value; if it fails or dies the next runs; a result is not reused after its ttl." => [
+                    runs_once_for_many_callers,
+                    runs_the_next_after_a_failure,
+                    runs_the_next_after_a_death,
+                    reuses_no_result_after_its_ttl,
+                ],
+                "Events never change an outcome, also when they panic or hang; each refused write is logged and counted exactly once." => [
+                    bears_events_that_panic_or_hang,
+                    tells_once_of_each_refused_write,
+                ],
+                "`transact` runs again on conflict and returns its value once; its closure may borrow." => [
+                    transacts_again_on_conflict,
+                    transacts_for_many,
+                ],
+                "A rotation policy that fires rotates once, with the request's save, never on a zombie or a read-only request." => [
+                    rotates_once_by_policy,
+                    rotates_once_by_policy_in_a_merge,
+                    rotates_nothing_else_by_policy,
+                    rotates_by_policy_on_a_new_profile,
+                ],
+                "`keep_alive` keeps a lock through ten holds; when it stops, the lock ends after one hold." => [
+                    keeps_a_lock_alive,
+                    keeps_no_lost_lock_alive,
+                ],
             }
             lifetimes [] {
             }
