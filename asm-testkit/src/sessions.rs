@@ -26,7 +26,6 @@ use crate::{
 };
 
 /// Sessions over this driver, on the time of the harness, with everything else still to be set.
-#[must_use]
 pub fn over(h: &dyn Harness, driver: impl Driver) -> SessionsBuilder {
     Sessions::builder(driver).clock(h.clock()).label("case")
 }
@@ -169,7 +168,6 @@ pub fn conflict<T: std::fmt::Debug>(answer: Result<T>) -> Vec<String> {
 
 /// Settings with which everybody waits for a lock as long as it takes, and no session ends
 /// meanwhile.
-#[must_use]
 pub fn patient(builder: SessionsBuilder) -> SessionsBuilder {
     let lifetimes = Lifetimes::builder().first(None).build();
     builder

@@ -421,7 +421,7 @@ pub async fn saves_what_every_mutator_changed(h: &dyn Harness) {
             |session| {
                 session
                     .set_lifetime(Duration::from_secs(120))
-                    .expect("a change")
+                    .expect("a change");
             },
             |session| {
                 (Duration::from_secs(119)..=Duration::from_secs(120))
@@ -456,10 +456,10 @@ pub async fn saves_no_no_op(h: &dyn Harness) {
     type NoOp = fn(&mut Session);
     let no_ops: [(&str, NoOp); 7] = [
         ("insert", |session| {
-            session.insert("n", &1).expect("as it was")
+            session.insert("n", &1).expect("as it was");
         }),
         ("remove", |session| {
-            assert!(!session.remove("absent").expect("as it was"))
+            assert!(!session.remove("absent").expect("as it was"));
         }),
         ("update", |session| {
             let same = session.update("n", |n: Option<i64>| n);
@@ -470,7 +470,7 @@ pub async fn saves_no_no_op(h: &dyn Harness) {
             assert_eq!(same.expect("as it was"), None);
         }),
         ("add", |session| {
-            assert_eq!(session.add("n", 0).expect("a sum"), 1)
+            assert_eq!(session.add("n", 0).expect("a sum"), 1);
         }),
         ("there and back", |session| {
             session.add("n", 1).expect("a sum");
