@@ -58,13 +58,17 @@ impl Journal {
 
     /// Changes a value by what is there. Answers what it is now.
     ///
-    /// The answer shows the base, so it counts as read.
+    /// The answer shows the base, so it counts as read, unless the key was read before.
     pub(crate) fn update(&mut self, key: &str, mut update: Update) -> Result<Option<Bytes>> {
         let value = update(self.view(key))?;
         if self.depends_on_base(key) {
-            self.glance(key, |old| Glance::Value {
-                direct: matches!(old, Some(Glance::Value { direct: true, .. })),
-                value: self.base.get(key).cloned(),
+            // What was asked for before stays what it was: who knows which of the two is used.
+            self.glance(key, |old| match old {
+                Some(asked @ Glance::Value { direct: true, .. }) => asked,
+                _ => Glance::Value {
+                    direct: false,
+                    value: self.base.get(key).cloned(),
+                },
             });
         }
         let mark = self.advance();
