@@ -163,7 +163,7 @@ impl Session {
     }
 
     /// When its user authenticated last, by the store's clock: the last saved
-    /// [`Rotation::Authenticate`].
+    /// [`Rotation::Authenticate`](crate::Rotation::Authenticate).
     #[must_use]
     pub const fn authenticated_at(&self) -> Option<Timestamp> {
         self.record.head.authenticated
