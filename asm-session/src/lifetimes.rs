@@ -139,7 +139,7 @@ impl Lifetimes {
     }
 
     /// The lifetime to touch a session with that has `left`, when more than a tenth of its idle
-    /// time was used up.
+    /// time was used up, and there is more to be had before its absolute deadline.
     pub(crate) fn touch(
         &self,
         head: &Head,
@@ -148,9 +148,10 @@ impl Lifetimes {
         now: Timestamp,
     ) -> Option<Duration> {
         let ttl = self.ttl(head, saves, now);
-        let tenth = self.unused(head, saves) / 10;
-        let used = ttl.saturating_sub(left.unwrap_or_default());
-        (used > tenth).then_some(ttl)
+        let idle = self.unused(head, saves);
+        let left = left.unwrap_or_default();
+        let used = idle.saturating_sub(left);
+        (used > idle / 10 && ttl.saturating_sub(left) > UNEVEN).then_some(ttl)
     }
 
     /// How long a session lives when it is not used, but for its absolute deadline.
@@ -261,6 +262,9 @@ impl LifetimesBuilder {
         Ok(it)
     }
 }
+
+/// By how much a store may cut a lifetime that nobody has used up.
+const UNEVEN: Duration = Duration::from_secs(1);
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -407,7 +411,11 @@ mod tests {
         // A session that lost its lifetime, and one whose client has come back for the first time.
         assert_eq!(touch(None, at(DAY)), Some(day));
         assert_eq!(touch(Some(10 * MINUTE), at(DAY)), Some(day));
-        // Nothing is to be had beyond the absolute deadline.
+        // However little is left before the absolute deadline, all of it is to be had.
+        let end = at(30 * DAY - HOUR);
+        assert_eq!(touch(Some(HOUR - MINUTE), end), Some(HOUR));
+        assert_eq!(touch(Some(HOUR - SECOND), end), None);
+        // Nothing is to be had beyond it.
         assert_eq!(touch(Some(HOUR), at(30 * DAY - HOUR)), None);
     }
 

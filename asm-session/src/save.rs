@@ -204,6 +204,9 @@ impl Session {
     async fn write_head(&mut self, release: bool) -> Result<bool> {
         if self.mode == LockMode::ReadOnly {
             self.changes.forget_profile();
+            if !self.changes.is_due() {
+                return Ok(false);
+            }
         }
         for _ in 0..MERGES {
             if self.next_head(self.record.at)?.0 == self.record.head {
