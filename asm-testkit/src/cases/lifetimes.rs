@@ -1,1 +1,425 @@
 //! How long sessions live, and what extends that.
+
+use std::time::Duration;
+
+use asm_core::{Driver, Touch};
+use asm_session::{
+    Bots, Client, ClientKind, InvalidReason, Lifetimes, LifetimesBuilder, LockMode, Rotation,
+    Session, SessionError, SessionId, Sessions,
+};
+
+use crate::{
+    Harness, given,
+    sessions::{builder, built, client, invalid, issued, number, open, plain, saved, stored, two},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// By how much a case keeps away from a deadline.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// The modes that save without asking for the lock first.
+const UNLOCKED: [LockMode; 2] = [LockMode::Optimistic, LockMode::Off];
+
+/// All modes.
+const MODES: [LockMode; 6] = [
+    LockMode::ReadOnly,
+    LockMode::Optimistic,
+    LockMode::OnWrite,
+    LockMode::OnOpen,
+    LockMode::Manual,
+    LockMode::Off,
+];
+
+/// Readers come all day.
+pub async fn touches_no_session_past_its_absolute_deadline(h: &dyn Harness) {
+    ends_in_a_day(h, async |sessions, id| {
+        let mut session = open(&sessions.with_mode(LockMode::ReadOnly), id).await;
+        saved(&mut session).await;
+        id.clone()
+    })
+    .await;
+}
+
+/// Writers come all day, and one asks for a long life.
+pub async fn saves_no_session_past_its_absolute_deadline(h: &dyn Harness) {
+    ends_in_a_day(h, async |sessions, id| {
+        let mut session = open(sessions, id).await;
+        session.add("n", 1).expect("a sum that fits");
+        session.set_lifetime(20 * DAY).expect("a change");
+        saved(&mut session).await;
+        id.clone()
+    })
+    .await;
+}
+
+/// The id is replaced all day.
+pub async fn renews_no_session_past_its_absolute_deadline(h: &dyn Harness) {
+    ends_in_a_day(h, async |sessions, id| {
+        let mut session = open(sessions, id).await;
+        session.regenerate(Rotation::renew()).expect("a change");
+        saved(&mut session).await;
+        issued(&session)
+    })
+    .await;
+}
+
+/// Two who save over each other come all day.
+pub async fn merges_no_session_past_its_absolute_deadline(h: &dyn Harness) {
+    ends_in_a_day(h, async |sessions, id| {
+        let merges = sessions.counters().merges;
+        let (mut one, mut other) = (open(sessions, id).await, open(sessions, id).await);
+        for session in [&mut one, &mut other] {
+            session.add("n", 1).expect("a sum that fits");
+            saved(session).await;
+        }
+        assert_eq!(sessions.counters().merges, merges + 1);
+        id.clone()
+    })
+    .await;
+}
+
+/// Nobody but the session layer knows the deadline then.
+pub async fn opens_nothing_past_its_deadline_whatever_the_store_kept(h: &dyn Harness) {
+    let sessions = built(builder(h).await.lifetimes(a_day()));
+    let id = plain(&sessions).await;
+    kept_by_the_store(sessions.driver(), &id).await;
+    h.advance(DAY - MARGIN).await;
+    open(&sessions, &id).await;
+    h.advance(2 * MARGIN).await;
+    invalid(&sessions, &id, InvalidReason::Expired).await;
+    let info = sessions.by_handle(id.handle()).info().await;
+    assert!(info.expect("an answer").is_none());
+}
+
+/// It was opened before, and its store has kept it.
+pub async fn saves_nothing_past_the_deadline_whatever_the_store_kept(h: &dyn Harness) {
+    for mode in UNLOCKED {
+        let sessions = built(builder(h).await.lifetimes(a_day()).lock_mode(mode));
+        let id = plain(&sessions).await;
+        kept_by_the_store(sessions.driver(), &id).await;
+        let (mut merging, mut saving) = (open(&sessions, &id).await, open(&sessions, &id).await);
+        saving.insert("n", &1).expect("a change");
+        saved(&mut saving).await;
+        saving.insert("n", &2).expect("a change");
+        merging.insert("m", &1).expect("a change");
+        h.advance(DAY + MARGIN).await;
+        for session in [&mut saving, &mut merging] {
+            let refused = session.close().await;
+            assert!(
+                matches!(refused, Err(SessionError::Deleted)),
+                "{mode:?}: {refused:?}"
+            );
+        }
+    }
+}
+
+/// A login shortly before the end gives another day, and only that one.
+pub async fn begins_the_absolute_lifetime_anew_by_an_authentication(h: &dyn Harness) {
+    let sessions = built(builder(h).await.lifetimes(a_day()));
+    let id = plain(&sessions).await;
+    let id = used_for(h, &sessions, id, 23 * HOUR).await;
+    let mut session = open(&sessions, &id).await;
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("a change");
+    saved(&mut session).await;
+    let id = issued(&session);
+    let id = used_for(h, &sessions, id, DAY - MARGIN).await;
+    h.advance(2 * MARGIN).await;
+    is_over(&sessions, &id).await;
+}
+
+/// However much of it was used up before.
+pub async fn lives_for_nine_tenths_of_the_idle_time_after_each_use(h: &dyn Harness) {
+    let sessions = built(builder(h).await.lifetimes(an_hour()));
+    for used_after in USES {
+        let id = used_after_the_save(h, &sessions, used_after).await;
+        h.advance(HOUR * 9 / 10 - MARGIN).await;
+        assert!(lives(&sessions, &id).await, "used after {used_after:?}");
+    }
+}
+
+/// However much of it was left before.
+pub async fn ends_when_it_was_not_used_for_its_idle_time(h: &dyn Harness) {
+    let sessions = built(builder(h).await.lifetimes(an_hour()));
+    for used_after in USES {
+        let id = used_after_the_save(h, &sessions, used_after).await;
+        h.advance(HOUR + MARGIN).await;
+        is_over(&sessions, &id).await;
+    }
+}
+
+/// One that never comes back, and one that does.
+pub async fn ends_the_first_lifetime_when_the_client_comes_back(h: &dyn Harness) {
+    let lifetimes = of(Lifetimes::builder().idle(HOUR).first(10 * MINUTE));
+    let sessions = built(builder(h).await.lifetimes(lifetimes));
+    let (never, once) = (plain(&sessions).await, plain(&sessions).await);
+    h.advance(10 * MINUTE - MARGIN).await;
+    assert!(lives(&sessions, &never).await);
+    saved(&mut open(&sessions, &once).await).await;
+    h.advance(2 * MARGIN).await;
+    is_over(&sessions, &never).await;
+    h.advance(HOUR * 9 / 10 - 3 * MARGIN).await;
+    assert!(lives(&sessions, &once).await);
+}
+
+/// Treated as bots, or as everybody.
+pub async fn gives_bots_the_lifetimes_of_their_class(h: &dyn Harness) {
+    let bot = Client {
+        kind: ClientKind::Bot,
+        ..client()
+    };
+    for (class, first, idle) in [
+        (Bots::ShortLife, 2 * MINUTE, 30 * MINUTE),
+        (Bots::AsHuman, 10 * MINUTE, HOUR),
+    ] {
+        let lifetimes = Lifetimes::builder()
+            .idle(HOUR)
+            .first(10 * MINUTE)
+            .bot_first(2 * MINUTE)
+            .bot_idle(30 * MINUTE)
+            .bots(class);
+        let sessions = built(builder(h).await.lifetimes(of(lifetimes)));
+        let (never, once) = (of_a(&bot, &sessions).await, of_a(&bot, &sessions).await);
+        let mut session = sessions
+            .open(&once.expose(), &bot)
+            .await
+            .expect("a session");
+        saved(&mut session).await;
+        h.advance(first - MARGIN).await;
+        assert!(lives(&sessions, &never).await, "{class:?}");
+        h.advance(2 * MARGIN).await;
+        is_over(&sessions, &never).await;
+        h.advance(idle - first - 2 * MARGIN).await;
+        assert!(lives(&sessions, &once).await, "{class:?}");
+        h.advance(2 * MARGIN).await;
+        is_over(&sessions, &once).await;
+    }
+}
+
+/// It is a session for one request, and no error.
+pub async fn stores_no_session_of_a_bot_that_is_to_have_none(h: &dyn Harness) {
+    let lifetimes = of(Lifetimes::builder().bots(Bots::NoStore));
+    let sessions = built(builder(h).await.lifetimes(lifetimes));
+    let bot = Client {
+        kind: ClientKind::Bot,
+        ..client()
+    };
+    let mut session = sessions.create(&bot).expect("a new session");
+    session.insert("n", &1).expect("a change");
+    assert!(!saved(&mut session).await.written);
+    assert_eq!(session.get("n").expect("a number"), Some(1));
+    let info = sessions.by_handle(session.handle()).info().await;
+    assert!(info.expect("an answer").is_none());
+    assert_eq!(h.holdings().await, 0);
+}
+
+/// To the first lifetime, to that of bots, and to one that a session asks for.
+pub async fn applies_the_shortest_and_the_longest_last(h: &dyn Harness) {
+    let lifetimes = Lifetimes::builder()
+        .idle(HOUR)
+        .first(SECOND)
+        .min(5 * MINUTE)
+        .max(20 * MINUTE);
+    let sessions = built(builder(h).await.lifetimes(of(lifetimes)));
+    let lived = async |lifetime: Option<Duration>, back: bool| {
+        let id = stored(&sessions, |session| session.set_lifetime(lifetime)).await;
+        if back {
+            saved(&mut open(&sessions, &id).await).await;
+        }
+        open(&sessions, &id).await.expires_in()
+    };
+    about(lived(None, false).await, 5 * MINUTE);
+    about(lived(None, true).await, 20 * MINUTE);
+    about(lived(Some(SECOND), false).await, 5 * MINUTE);
+    about(lived(Some(Duration::ZERO), false).await, 5 * MINUTE);
+    about(lived(Some(DAY), false).await, 20 * MINUTE);
+    about(lived(Some(7 * MINUTE), false).await, 7 * MINUTE);
+}
+
+/// Zero is refused wherever `None` is allowed, and `None` is no zero.
+pub async fn tells_zero_from_not_set(h: &dyn Harness) {
+    let zero = Duration::ZERO;
+    for wrong in [
+        Lifetimes::builder().idle(zero),
+        Lifetimes::builder().absolute(zero),
+        Lifetimes::builder().first(zero),
+        Lifetimes::builder().bot_first(zero),
+        Lifetimes::builder().bot_idle(zero),
+        Lifetimes::builder().min(zero),
+        Lifetimes::builder().max(zero),
+    ] {
+        assert!(wrong.build().is_err());
+    }
+    let without = of(Lifetimes::builder().idle(HOUR).absolute(None).first(None));
+    let sessions = built(builder(h).await.lifetimes(without));
+    let id = plain(&sessions).await;
+    about(open(&sessions, &id).await.expires_in(), HOUR);
+    used_for(h, &sessions, id, 40 * DAY).await;
+}
+
+/// In every mode.
+pub async fn keeps_a_session_that_is_only_read(h: &dyn Harness) {
+    for mode in MODES {
+        let sessions = built(builder(h).await.lifetimes(an_hour()).lock_mode(mode));
+        let id = plain(&sessions).await;
+        used_for(h, &sessions, id, 5 * HOUR).await;
+    }
+}
+
+/// An application may say that reading for reading only is no use.
+pub async fn lets_a_session_end_whose_readers_do_not_count(h: &dyn Harness) {
+    let settings = builder(h).await.lifetimes(an_hour()).touch_reads(false);
+    let sessions = built(settings.lock_mode(LockMode::ReadOnly));
+    let id = plain(&sessions).await;
+    h.advance(30 * MINUTE).await;
+    saved(&mut open(&sessions, &id).await).await;
+    h.advance(30 * MINUTE + MARGIN).await;
+    is_over(&sessions, &id).await;
+}
+
+/// "Remember me", and a request that was on its way when it was said.
+pub async fn keeps_a_lifetime_through_saves_that_never_heard_of_it(h: &dyn Harness) {
+    for mode in UNLOCKED {
+        let (sessions, others) = two(h, mode).await;
+        let id = plain(&sessions).await;
+        let mut unaware = open(&others, &id).await;
+        let mut session = open(&sessions, &id).await;
+        session.set_lifetime(7 * DAY).expect("a change");
+        saved(&mut session).await;
+        unaware.insert("n", &1).expect("a change");
+        saved(&mut unaware).await;
+        about(unaware.expires_in(), 7 * DAY);
+
+        h.advance(6 * DAY).await;
+        let mut later = open(&others, &id).await;
+        later.insert("n", &2).expect("a change");
+        saved(&mut later).await;
+        h.advance(6 * DAY).await;
+        assert_eq!(number(&sessions, &id, "n").await, 2, "{mode:?}");
+    }
+}
+
+/// With `None`, and only then.
+pub async fn gives_the_usual_lifetime_back(h: &dyn Harness) {
+    let sessions = built(builder(h).await.lifetimes(an_hour()));
+    let id = stored(&sessions, |session| session.set_lifetime(7 * DAY)).await;
+    let mut session = open(&sessions, &id).await;
+    about(session.expires_in(), 7 * DAY);
+    session.set_lifetime(None).expect("a change");
+    saved(&mut session).await;
+    about(open(&sessions, &id).await.expires_in(), HOUR);
+}
+
+/// When a session that was just stored is used next.
+const USES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_secs(3 * 60),
+    Duration::from_secs(5 * 60 + 50),
+    Duration::from_secs(6 * 60 + 10),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(59 * 60),
+];
+
+fn of(builder: LifetimesBuilder) -> Lifetimes {
+    builder.build().expect("lifetimes that make sense")
+}
+
+/// An hour without use.
+fn an_hour() -> Lifetimes {
+    of(Lifetimes::builder().idle(HOUR).first(None))
+}
+
+/// An hour without use, and a day in any case.
+fn a_day() -> Lifetimes {
+    of(Lifetimes::builder().idle(HOUR).absolute(DAY).first(None))
+}
+
+/// Whatever is done to a session all day, it ends with the day. Each request answers the id that
+/// its client has then.
+async fn ends_in_a_day(h: &dyn Harness, request: impl AsyncFn(&Sessions, &SessionId) -> SessionId) {
+    const PAUSE: Duration = Duration::from_secs(50 * 60);
+    let sessions = built(builder(h).await.lifetimes(a_day()));
+    let mut id = plain(&sessions).await;
+    let mut left = DAY - MARGIN;
+    while left > Duration::ZERO {
+        let pause = left.min(PAUSE);
+        h.advance(pause).await;
+        left -= pause;
+        id = request(&sessions, &id).await;
+    }
+    h.advance(2 * MARGIN).await;
+    is_over(&sessions, &id).await;
+}
+
+/// Opens and closes the session for this time, each time shortly before its hour is over.
+async fn used_for(
+    h: &dyn Harness,
+    sessions: &Sessions,
+    id: SessionId,
+    time: Duration,
+) -> SessionId {
+    const PAUSE: Duration = Duration::from_secs(53 * 60);
+    let mut left = time;
+    while left > Duration::ZERO {
+        let pause = left.min(PAUSE);
+        h.advance(pause).await;
+        left -= pause;
+        saved(&mut open(sessions, &id).await).await;
+    }
+    id
+}
+
+/// A session that is opened and closed this long after it was stored, and then left alone.
+async fn used_after_the_save(h: &dyn Harness, sessions: &Sessions, after: Duration) -> SessionId {
+    let id = plain(sessions).await;
+    h.advance(after).await;
+    saved(&mut open(sessions, &id).await).await;
+    id
+}
+
+async fn of_a(client: &Client, sessions: &Sessions) -> SessionId {
+    let mut session: Session = sessions.create(client).expect("a new session");
+    session.insert("n", &0).expect("a change");
+    saved(&mut session).await;
+    issued(&session)
+}
+
+/// Makes the store keep the record for ten days, without the session layer.
+async fn kept_by_the_store(driver: &dyn Driver, id: &SessionId) {
+    let record = given::read(driver, &id.handle()).await;
+    let touch = Touch {
+        epoch: record.stamp.epoch,
+        ttl: 10 * DAY,
+    };
+    let touched = driver.touch(&id.handle(), touch).await;
+    crate::expect::touched(touched);
+}
+
+/// Whether it is there. This is no use of it.
+async fn lives(sessions: &Sessions, id: &SessionId) -> bool {
+    let info = sessions.by_handle(id.handle()).info().await;
+    info.expect("an answer").is_some()
+}
+
+/// A session that the store has forgotten is not known; of one that it kept the layer knows more.
+async fn is_over(sessions: &Sessions, id: &SessionId) {
+    assert!(!lives(sessions, id).await, "it lives on");
+    match sessions.open(&id.expose(), &client()).await {
+        Err(SessionError::Invalid(InvalidReason::Unknown | InvalidReason::Expired)) => {}
+        other => panic!("its life should be over, and the answer was {other:?}"),
+    }
+}
+
+/// Stores may cut a lifetime to what they can tell apart.
+#[track_caller]
+fn about(left: Duration, expected: Duration) {
+    assert!(
+        left <= expected && left + MARGIN >= expected,
+        "{left:?} is left instead of {expected:?}"
+    );
+}

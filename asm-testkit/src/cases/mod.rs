@@ -485,14 +485,160 @@ macro_rules! __cases {
                 ],
             }
             lifetimes [] {
+                "The absolute deadline is checked on every read even if the store kept the record; drivers without native expiry check the idle deadline too; a record that lost its ttl is counted and gets one at the next save." => [
+                    opens_nothing_past_its_deadline_whatever_the_store_kept,
+                ],
+                "The absolute deadline wins over touch, save, renew and merge; only Authenticate restarts it." => [
+                    touches_no_session_past_its_absolute_deadline,
+                    saves_no_session_past_its_absolute_deadline,
+                    renews_no_session_past_its_absolute_deadline,
+                    merges_no_session_past_its_absolute_deadline,
+                    saves_nothing_past_the_deadline_whatever_the_store_kept,
+                    begins_the_absolute_lifetime_anew_by_an_authentication,
+                ],
+                "The idle deadline lies within [idle × 0.9, idle] after the last use." => [
+                    lives_for_nine_tenths_of_the_idle_time_after_each_use,
+                    ends_when_it_was_not_used_for_its_idle_time,
+                ],
+                "The first lifetime ends when the client comes back once; bot lifetimes follow the class; min and max apply last; 0 and \"not set\" differ; a session that is only read within its idle time never expires." => [
+                    ends_the_first_lifetime_when_the_client_comes_back,
+                    gives_bots_the_lifetimes_of_their_class,
+                    stores_no_session_of_a_bot_that_is_to_have_none,
+                    applies_the_shortest_and_the_longest_last,
+                    tells_zero_from_not_set,
+                    keeps_a_session_that_is_only_read,
+                    lets_a_session_end_whose_readers_do_not_count,
+                ],
+                "A per-session lifetime is stored and survives saves by requests that never heard of it." => [
+                    keeps_a_lifetime_through_saves_that_never_heard_of_it,
+                    gives_the_usual_lifetime_back,
+                ],
             }
             profiles [] {
+                "Unknown, expired and stale give a client the same status, headers and body." => [
+                    answers_every_id_that_is_over_alike,
+                ],
+                "The same profile by value never calls `profile_changed`; a new one calls it once; what it accepts is saved (in ReadOnly it holds for that request); refusal, error, panic or time-out of a decision refuses the open and leaves no lock." => [
+                    asks_nobody_about_a_profile_that_was_seen,
+                    asks_once_about_a_profile_that_is_new,
+                    keeps_an_accepted_profile_through_foreign_saves,
+                    lets_a_reader_in_for_one_request,
+                    refuses_an_open_by_verdict,
+                    refuses_an_open_when_its_decision_fails,
+                    refuses_an_open_when_its_decision_panics,
+                    refuses_an_open_when_its_decision_takes_too_long,
+                    leaves_no_lock_of_a_refused_open,
+                    remembers_no_profile_that_was_refused,
+                    lets_a_request_only_read_by_verdict,
+                    replaces_the_id_by_verdict,
+                    ends_the_session_by_verdict,
+                    asks_about_ids_that_were_replaced,
+                ],
             }
             bytes [] {
+                "Fields exist only with their session, share its ttl, follow a rotation, go with a delete; the first field operation of an unsaved session saves it; with sealing on no item is stored in clear." => [
+                    stores_no_item_in_clear_with_sealing_on,
+                    counts_in_clear_only_when_it_is_allowed_to,
+                    believes_no_item_that_was_moved,
+                ],
+                "Every (format × codec × sealing) writes what every configured reader reads; raw data that begins like an envelope round-trips." => [
+                    reads_what_any_chain_wrote,
+                    reads_values_of_every_format,
+                    reads_back_what_begins_like_an_envelope,
+                ],
+                "Below the threshold or when it would grow, data is stored as is; a failing compressor stores uncompressed and says so; a failing seal fails the save and nothing is written." => [
+                    stores_as_it_is_what_would_grow,
+                    stores_as_it_is_what_a_compressor_declines,
+                    stores_uncompressed_when_a_compressor_fails,
+                    writes_nothing_when_a_seal_fails,
+                ],
+                "Truncations, bit flips, lying lengths, deep nesting, 10^6 of them: a typed error of bounded cost, never a panic, an abort, or an allocation beyond limit + 64 KiB." => [
+                    refuses_a_record_that_was_cut,
+                    survives_flipped_bits,
+                    survives_lying_lengths,
+                    survives_a_value_that_nests_deeply,
+                ],
+                "A record copied to another session, edited, or unsealed while sealing is required, is `Tampered`: never an empty session." => [
+                    refuses_a_record_of_another_session,
+                    refuses_a_record_that_was_edited,
+                    refuses_a_record_that_is_not_sealed,
+                ],
+                "An old key still reads, the new key writes; the count of old records is visible." => [
+                    reads_with_an_old_key_and_writes_with_the_new,
+                ],
+                "An envelope version, codec or key id that this process does not know is `Err(Unreadable)`; record and cookie stay untouched." => [
+                    leaves_a_record_of_an_unknown_codec,
+                    leaves_a_record_of_an_unknown_key,
+                    leaves_a_record_of_an_unknown_version,
+                ],
             }
             round_trips [] {
+                "A session that is not touched asks the store nothing." => [
+                    asks_nothing_for_a_session_that_is_not_touched,
+                ],
+                "A request that only reads is one call, one more when a touch is due, and one more, once, to confirm a renewed id without a save." => [
+                    reads_by_one_call,
+                    touches_by_one_call_when_it_is_due,
+                    confirms_a_renewed_id_by_one_call,
+                    gives_an_unused_lock_back_by_one_call,
+                ],
+                "A request that reads and writes is two calls in Optimistic, OnOpen and Off; in OnWrite and Manual two when it begins with `write()`, else three." => [
+                    writes_by_two_calls,
+                    writes_by_two_calls_when_it_begins_with_the_lock,
+                    writes_by_three_calls_when_the_lock_comes_later,
+                ],
+                "A contended lock is one call more for its waiter, however long it waits." => [
+                    waits_for_a_lock_by_one_call,
+                ],
+                "A merge after a conflict is one call more per retry: the refusal carries the fresh record." => [
+                    merges_by_one_call_for_each_retry,
+                ],
+                "A new session is one call." => [
+                    stores_a_new_session_by_one_call,
+                ],
+                "An id is replaced by the save that it comes with." => [
+                    replaces_an_id_by_no_call_of_its_own,
+                ],
+                "`take` and `bind_subject` are one call more each." => [
+                    takes_by_one_call,
+                    binds_a_subject_by_one_call,
+                ],
+                "A log out is one call after the open." => [
+                    logs_out_by_one_call,
+                ],
             }
             session_trouble [] {
+                "A retried save (same op id) whose first answer was lost answers `Done` with the same version and counts once, also when others saved in between; a resend that can no longer be resolved is `Err(Unknown)`." => [
+                    counts_a_save_once_whose_answer_was_lost,
+                    applies_nothing_again_after_an_unknown_outcome,
+                    makes_one_session_when_the_answer_to_its_create_is_lost,
+                    counts_a_save_once_that_was_dropped,
+                ],
+                "Dropping the guard, cancelling the future at any await point (a lock granted after its own release included), or panicking in the handler frees the lock at once when the store is reachable, and at the latest after its hold." => [
+                    leaves_no_lock_of_a_request_that_was_dropped,
+                ],
+                "A store failure never yields an empty or anonymous session unless the application asked for exactly that." => [
+                    gives_no_session_when_an_open_fails,
+                    gives_no_session_when_its_lock_fails,
+                    empties_no_session_when_a_read_fails,
+                    loses_nothing_by_a_save_that_fails,
+                ],
+                "Ids, secrets, tokens, keys and payloads appear in no Debug, Display, error chain, panic text or log at TRACE." => [
+                    logs_no_secret,
+                    shows_no_secret_of_a_session,
+                ],
+                "Events never change an outcome, also when they panic or hang; each refused write is logged and counted exactly once." => [
+                    changes_no_outcome_by_events_that_panic,
+                    changes_no_outcome_by_events_that_hang,
+                    logs_and_counts_each_refused_write_once,
+                    logs_no_write_that_happened,
+                ],
+                "Lock time-out follows its policy: `Fail` is typed, `ReadOnly` reads and refuses writes." => [
+                    tells_of_a_lock_that_does_not_come_in_time,
+                    tells_of_a_queue_that_is_full,
+                    reads_when_the_lock_does_not_come_in_time,
+                    reads_on_when_a_later_lock_does_not_come,
+                ],
             }
         }
     };

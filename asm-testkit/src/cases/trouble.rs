@@ -374,7 +374,7 @@ fn look_at_text(what: &str, text: &str) {
 
 /// How bytes can be shown. What base64 makes of them depends on where they stand, so that only whole
 /// groups of three are compared.
-fn forms(bytes: &[u8]) -> Vec<String> {
+pub(super) fn forms(bytes: &[u8]) -> Vec<String> {
     let list = |of: &[u8]| -> String {
         let numbers: Vec<String> = of.iter().map(u8::to_string).collect();
         numbers.join(",")
