@@ -1,32 +1,48 @@
 //! The drivers that can be chosen on the command line.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
-use asm_core::Driver;
+use asm_core::{Driver, Result, Shared};
+use asm_file::FileDriver;
 use asm_memory::MemoryDriver;
-use clap::ValueEnum;
 
-/// A driver's name on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// A driver, as it is named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DriverName {
     /// The memory of this process.
     Memory,
+    /// The files of this directory.
+    File(PathBuf),
 }
 
 impl DriverName {
-    /// Fresh storage of this driver.
-    pub(crate) fn storage(self) -> Storage {
-        match self {
+    /// The storage of this driver: fresh in memory, elsewhere what is there.
+    pub(crate) fn storage(&self) -> Result<Storage> {
+        Ok(match self {
             Self::Memory => Storage::of(MemoryDriver::new()),
+            Self::File(root) => Storage::of(FileDriver::open(root)?),
+        })
+    }
+}
+
+impl FromStr for DriverName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.split_once(':') {
+            None if name == "memory" => Ok(Self::Memory),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err("a driver is `memory` or `file:PATH`".into()),
         }
     }
 }
 
 impl fmt::Display for DriverName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Memory => "memory",
-        })
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::File(root) => write!(f, "file:{}", root.display()),
+        }
     }
 }
 
@@ -46,5 +62,10 @@ impl Storage {
     /// A further handle, as another process would have it.
     pub(crate) fn connect(&self) -> Arc<dyn Driver> {
         (self.connect)()
+    }
+
+    /// Whether other processes see the same sessions.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.connect().info().shared != Shared::Process
     }
 }

@@ -26,6 +26,9 @@ struct Cli {
 enum Command {
     /// Lets many tasks count in the same sessions, and counts what is lost.
     Race(race::Args),
+    /// A process of `race --processes`, told what to do on its standard input.
+    #[command(hide = true)]
+    RaceProcess,
 }
 
 fn main() -> ExitCode {
@@ -33,5 +36,6 @@ fn main() -> ExitCode {
     match cli.command {
         None => race::main(&cli.race),
         Some(Command::Race(args)) => race::main(&args),
+        Some(Command::RaceProcess) => race::process(),
     }
 }

@@ -29,9 +29,10 @@ fn rows(args: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn nothing_is_lost_but_by_the_mode_that_does_not_look() {
+fn the_raw_driver_loses_nothing_but_where_nobody_looks() {
     let rows = rows(&[
         "race",
+        "--raw",
         "--requests",
         "4000",
         "--tasks",
@@ -64,9 +65,89 @@ fn nothing_is_lost_but_by_the_mode_that_does_not_look() {
     }
 }
 
+/// Checks the rows of a race through sessions, all modes and two ways to write.
+fn check_sessions(rows: &[Value], driver: &str, requests: u64, tasks: u64) {
+    let modes = ["optimistic", "on-write", "on-open", "manual", "off"];
+    let expected: Vec<_> = modes
+        .iter()
+        .flat_map(|mode| [(*mode, "insert"), (*mode, "add")])
+        .collect();
+    let named: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["mode"].as_str().unwrap(),
+                row["write"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(named, expected);
+    for row in rows {
+        assert_eq!(row["driver"], driver, "{row}");
+        assert_eq!(row["acknowledged"], requests, "{row}");
+        assert_eq!(row["overlap"], tasks, "{row}");
+        let lost = row["lost"].as_u64().unwrap();
+        assert_eq!(lost > 0, row["mode"] == "off", "{row}");
+        let found = row["found"].as_u64().unwrap();
+        assert_eq!(found + lost, requests, "{row}");
+    }
+}
+
+#[test]
+fn sessions_lose_nothing_but_with_locking_off() {
+    let args = [
+        "--requests",
+        "1000",
+        "--write",
+        "insert,add",
+        "--tasks",
+        "16",
+    ];
+    check_sessions(&rows(&args), "memory", 1000, 16);
+}
+
+#[test]
+fn processes_that_share_files_lose_nothing_but_with_locking_off() {
+    let root = tempfile::tempdir().expect("a directory");
+    let driver = format!("file:{}", root.path().display());
+    let args = [
+        "--driver",
+        &driver,
+        "--processes",
+        "4",
+        "--requests",
+        "160",
+        "--tasks",
+        "8",
+        "--sessions",
+        "2",
+        "--write",
+        "insert,add",
+    ];
+    let rows = rows(&args);
+    check_sessions(&rows, &driver, 160, 8);
+    assert!(rows.iter().all(|row| row["processes"] == 4));
+}
+
+#[test]
+fn transactions_and_closures_lose_nothing() {
+    let args = ["--mode", "optimistic,on-open", "--write", "update,transact"];
+    let rows = rows(&[&args[..], &["--requests", "1000"]].concat());
+    assert_eq!(rows.len(), 4);
+    assert!(rows.iter().all(|row| row["lost"] == 0), "{rows:?}");
+}
+
 #[test]
 fn each_mode_shows_how_it_settles_a_race() {
-    let rows = rows(&["--requests", "2000", "--tasks", "12", "--sessions", "1"]);
+    let rows = rows(&[
+        "--raw",
+        "--requests",
+        "2000",
+        "--tasks",
+        "12",
+        "--sessions",
+        "1",
+    ]);
     for row in &rows {
         let mode = row["mode"].as_str().unwrap();
         let waits = row["longest_queue"].as_u64().unwrap() > 0;
@@ -89,7 +170,7 @@ fn each_mode_shows_how_it_settles_a_race() {
 
 #[test]
 fn the_table_has_a_line_for_each_mode() {
-    let output = race(&["--requests", "500", "--seed", "7"]);
+    let output = race(&["--raw", "--requests", "500", "--seed", "7"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = stdout(&output);
     assert!(
@@ -120,6 +201,7 @@ fn the_table_has_a_line_for_each_mode() {
 fn modes_can_be_chosen_and_run_once_in_their_order() {
     let rows = rows(&[
         "race",
+        "--raw",
         "--requests",
         "100",
         "--mode",
@@ -135,14 +217,23 @@ fn modes_can_be_chosen_and_run_once_in_their_order() {
 
 #[test]
 fn overlap_is_another_word_for_tasks() {
-    let rows = rows(&["--overlap", "9", "--requests", "90", "--mode", "optimistic"]);
+    let rows = rows(&[
+        "--overlap",
+        "9",
+        "--requests",
+        "90",
+        "--mode",
+        "optimistic",
+        "--write",
+        "add",
+    ]);
     assert_eq!(rows[0]["tasks"], 9);
     assert_eq!(rows[0]["overlap"], 9);
 }
 
 #[test]
 fn wrong_arguments_are_refused_with_a_reason() {
-    let wrong: [(&[&str], &str); 10] = [
+    let wrong: [(&[&str], &str); 16] = [
         (
             &["race", "--tasks", "4", "--sessions", "4"],
             "--tasks (4) must be more than --sessions (4)",
@@ -151,6 +242,24 @@ fn wrong_arguments_are_refused_with_a_reason() {
             &["--requests", "5", "--tasks", "6"],
             "--requests (5) must be at least --tasks (6)",
         ),
+        (
+            &["race", "--mode", "locked"],
+            "--mode locked is there only with --raw",
+        ),
+        (
+            &["race", "--raw", "--mode", "on-open"],
+            "--mode on-open is there only without --raw",
+        ),
+        (&["race", "--raw", "--write", "add"], "--write"),
+        (
+            &["race", "--processes", "2"],
+            "--processes (2) cannot share the memory of one",
+        ),
+        (
+            &["race", "--driver", "file:x", "--processes", "33"],
+            "--processes (33) must be at most --tasks (32)",
+        ),
+        (&["race", "--driver", "file:"], "file:PATH"),
         (&["race", "--tasks", "0"], "--tasks"),
         (&["race", "--tasks", "4000000000"], "100000"),
         (&["race", "--sessions", "-1"], "-1"),
@@ -184,6 +293,9 @@ fn help_names_all_there_is_to_choose() {
         assert_eq!(output.status.code(), Some(0));
         for word in [
             "--driver",
+            "--processes",
+            "--raw",
+            "--write",
             "--mode",
             "--requests",
             "--sessions",
@@ -197,7 +309,11 @@ fn help_names_all_there_is_to_choose() {
             "optimistic",
             "mixed",
             "lockless",
+            "on-write",
+            "on-open",
+            "manual",
             "off",
+            "file:PATH",
         ] {
             assert!(
                 stdout(&output).contains(word),

@@ -1,7 +1,7 @@
 //! What can be chosen.
 
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind, value_parser};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::drivers::DriverName;
 
@@ -16,18 +16,39 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 /// Lets many tasks count in the same sessions, and counts what is lost.
 ///
 /// Each request reads a counter, lets the others go on, and writes the counter one higher, as its
-/// mode has it. All tasks' first reads come before any write. An increment that was acknowledged
-/// must be there at the end.
+/// mode has it. All tasks' first reads come before any write. A request that is told of a conflict
+/// is made again. An increment that was acknowledged must be there at the end.
 #[derive(Clone, Debug, Parser)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Where the sessions are.
-    #[arg(long, value_enum, value_name = "NAME", default_value_t = DriverName::Memory)]
+    /// Where the sessions are: `memory`, or `file:PATH` for the files of a directory.
+    #[arg(long, value_name = "DRIVER", default_value_t = DriverName::Memory)]
     pub(crate) driver: DriverName,
 
-    /// Which modes to run, separated by commas. [default: all]
-    #[arg(long = "mode", value_enum, value_name = "MODES", value_delimiter = ',')]
+    /// Race through the bare verbs of the driver instead of through sessions.
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// Which modes to run, separated by commas: of sessions optimistic, on-write, on-open, manual
+    /// and off; with --raw locked, optimistic, mixed, lockless and off. [default: all]
+    #[arg(
+        long = "mode",
+        value_enum,
+        value_name = "MODES",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
     modes: Vec<Mode>,
+
+    /// How a session's counter is changed, separated by commas. [default: all]
+    #[arg(
+        long = "write",
+        value_enum,
+        value_name = "WAYS",
+        value_delimiter = ',',
+        conflicts_with = "raw"
+    )]
+    writes: Vec<Write>,
 
     /// How many requests each mode makes, in all.
     #[arg(
@@ -57,6 +78,15 @@ pub(crate) struct Args {
     )]
     pub(crate) tasks: u32,
 
+    /// How many processes the tasks are spread over. More than one need a driver that they share.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = value_parser!(u32).range(1..=64)
+    )]
+    pub(crate) processes: u32,
+
     /// Print one JSON object a line and mode instead of the table. Waits are in microseconds.
     #[arg(long)]
     pub(crate) json: bool,
@@ -66,45 +96,104 @@ pub(crate) struct Args {
     pub(crate) seed: Option<u64>,
 }
 
-/// How a request changes the counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// How much locking there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
-    /// Read and lock in one step, waiting in the queue if need be; save and unlock in one step.
+    /// Raw: read and lock in one step, waiting in the queue if need be; save and unlock in one.
     Locked,
-    /// Read; save if nobody else did; else apply the change again to what they saved.
+    /// Read; save if nobody else did; else apply the change to what they saved.
     Optimistic,
-    /// Half of the tasks `locked`, half of them `optimistic`.
+    /// Raw: half of the tasks `locked`, half of them `optimistic`.
     Mixed,
-    /// Read; add to a field beside the record, without a lock.
+    /// Raw: read; add to a field beside the record, without a lock.
     Lockless,
+    /// Sessions: read; take the lock before the first change.
+    OnWrite,
+    /// Sessions: read and lock in one step.
+    OnOpen,
+    /// Sessions: read; lock and unlock by hand.
+    Manual,
     /// Read; save over whatever others saved, as a store without guards does. Loses.
     Off,
+}
+
+/// How a request changes the counter of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Write {
+    /// Inserts one more than it read.
+    Insert,
+    /// Leaves the sum to a closure, which runs on whatever is there.
+    Update,
+    /// Adds one.
+    Add,
+    /// Reads and inserts in a transaction, which runs again after a conflict.
+    Transact,
 }
 
 impl Args {
     /// Ends the process with a message if the arguments do not fit each other.
     pub(crate) fn check(&self) {
-        let (tasks, sessions) = (self.tasks, self.sessions);
-        let wrong = if tasks <= sessions {
-            format!(
+        if let Some(wrong) = self.wrong() {
+            Self::command()
+                .error(ErrorKind::ValueValidation, wrong)
+                .exit()
+        }
+    }
+
+    fn wrong(&self) -> Option<String> {
+        let (tasks, sessions, requests) = (self.tasks, self.sessions, self.requests);
+        if tasks <= sessions {
+            return Some(format!(
                 "--tasks ({tasks}) must be more than --sessions ({sessions}): nobody would meet"
-            )
-        } else if self.requests < u64::from(tasks) {
-            let requests = self.requests;
-            format!("--requests ({requests}) must be at least --tasks ({tasks}): each makes one")
-        } else {
-            return;
-        };
-        Self::command()
-            .error(ErrorKind::ValueValidation, wrong)
-            .exit()
+            ));
+        }
+        if requests < u64::from(tasks) {
+            return Some(format!(
+                "--requests ({requests}) must be at least --tasks ({tasks}): each makes one"
+            ));
+        }
+        let processes = self.processes;
+        if processes > tasks {
+            return Some(format!(
+                "--processes ({processes}) must be at most --tasks ({tasks}): each runs one"
+            ));
+        }
+        if processes > 1 && self.driver == DriverName::Memory {
+            return Some(format!(
+                "--processes ({processes}) cannot share the memory of one; choose another --driver"
+            ));
+        }
+        let foreign = self.modes.iter().find(|mode| !mode.is_of(self.raw))?;
+        let with = if self.raw { "without" } else { "with" };
+        Some(format!(
+            "--mode {} is there only {with} --raw",
+            foreign.name()
+        ))
     }
 
     /// The modes to run, in their order and each once.
     pub(crate) fn modes(&self) -> impl Iterator<Item = Mode> {
         let chosen = |mode: &&Mode| self.modes.is_empty() || self.modes.contains(mode);
-        Mode::value_variants().iter().filter(chosen).copied()
+        let all = Mode::value_variants()
+            .iter()
+            .filter(|mode| mode.is_of(self.raw));
+        all.filter(chosen).copied()
+    }
+
+    /// How to change counters, in their order and each once; once and unnamed on the raw driver.
+    pub(crate) fn writes(&self) -> Vec<Option<Write>> {
+        if self.raw {
+            return vec![None];
+        }
+        let chosen = |write: &&Write| self.writes.is_empty() || self.writes.contains(write);
+        Write::value_variants()
+            .iter()
+            .filter(chosen)
+            .copied()
+            .map(Some)
+            .collect()
     }
 }
 
@@ -116,6 +205,9 @@ impl Mode {
             Self::Optimistic => "optimistic",
             Self::Mixed => "mixed",
             Self::Lockless => "lockless",
+            Self::OnWrite => "on-write",
+            Self::OnOpen => "on-open",
+            Self::Manual => "manual",
             Self::Off => "off",
         }
     }
@@ -123,5 +215,26 @@ impl Mode {
     /// Whether it promises that nothing is lost.
     pub(crate) fn is_safe(self) -> bool {
         self != Self::Off
+    }
+
+    /// Whether it is there on the raw driver, or else for sessions.
+    const fn is_of(self, raw: bool) -> bool {
+        match self {
+            Self::Optimistic | Self::Off => true,
+            Self::Locked | Self::Mixed | Self::Lockless => raw,
+            Self::OnWrite | Self::OnOpen | Self::Manual => !raw,
+        }
+    }
+}
+
+impl Write {
+    /// Its name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Add => "add",
+            Self::Transact => "transact",
+        }
     }
 }

@@ -6,11 +6,11 @@ use fastrand::Rng;
 use indicatif::ProgressBar;
 use tokio::{
     sync::Barrier,
-    task::{self, JoinSet},
+    task::{self, JoinError, JoinSet},
 };
 
 use super::{
-    Args, Failure,
+    Failure,
     tally::{Gauge, Notes, Tally},
 };
 
@@ -20,6 +20,12 @@ pub(super) trait Counter: Send + 'static {
     type Id: Clone + Send + Sync + 'static;
     /// What a request has read.
     type Read: Send;
+
+    /// A session's name as text, for another process.
+    fn show(id: &Self::Id) -> String;
+
+    /// Reads what [`show`](Self::show) wrote.
+    fn parse(text: &str) -> Option<Self::Id>;
 
     /// Makes a session that counts from 0.
     fn create(&mut self) -> impl Future<Output = Result<Self::Id, Failure>> + Send;
@@ -51,70 +57,100 @@ pub(super) struct Session<Id> {
     pub(super) queue: Gauge,
 }
 
-/// How many run how often, and where.
-pub(super) struct Course {
+/// What one process runs: its tasks, and the sessions that they meet in.
+pub(super) struct Course<Id> {
     tasks: u32,
     requests: u64,
-    sessions: u32,
+    sessions: Vec<Id>,
     rng: Rng,
     progress: ProgressBar,
 }
 
-impl Course {
-    pub(super) fn new(args: &Args, seed: u64, progress: ProgressBar) -> Self {
+impl<Id: Clone + Send + Sync + 'static> Course<Id> {
+    pub(super) fn new(tasks: u32, requests: u64, sessions: Vec<Id>, seed: u64) -> Self {
         Self {
-            tasks: args.tasks,
-            requests: args.requests,
-            sessions: args.sessions,
+            tasks,
+            requests,
+            sessions,
             rng: Rng::with_seed(seed),
-            progress,
+            progress: ProgressBar::hidden(),
         }
     }
 
-    /// Runs one counter per task, each made from its number and its source of randomness.
-    pub(super) async fn run<C: Counter>(
+    /// Shows how far it is.
+    pub(super) fn with_progress(mut self, progress: ProgressBar) -> Self {
+        self.progress = progress;
+        self
+    }
+
+    /// Runs one counter per task, each made from its number and its source of randomness. When all
+    /// have read, and before anybody writes, `gate` is waited for.
+    pub(super) async fn run<C: Counter<Id = Id>>(
         &self,
-        mut counter: impl FnMut(u32, Rng) -> C,
+        mut counter: impl FnMut(u32, Rng) -> Result<C, Failure>,
+        gate: impl Future<Output = Result<(), Failure>>,
     ) -> Result<Tally, Failure> {
         let mut rng = self.rng.clone();
-        let mut judge = counter(0, rng.fork());
-        let sessions = self.open_up(&mut judge).await?;
+        let sessions = self.sessions.iter().map(|id| Session {
+            id: id.clone(),
+            queue: Gauge::default(),
+        });
         let meeting = Arc::new(Meeting {
-            sessions,
-            start: Barrier::new(self.tasks as usize),
+            sessions: sessions.collect(),
+            start: Barrier::new(self.tasks as usize + 1),
             under_way: Gauge::default(),
             progress: self.progress.clone(),
         });
         let mut running = JoinSet::new();
         for number in 0..self.tasks {
-            let counter = counter(number, rng.fork());
+            let counter = counter(number, rng.fork())?;
             let (meeting, share) = (Arc::clone(&meeting), self.share(number));
             running.spawn(requests(counter, meeting, share, rng.fork()));
         }
+        self.open_gate(&meeting, &mut running, gate).await?;
         let mut tally = Tally::default();
         while let Some(ended) = running.join_next().await {
             // The first failure ends the others: some may wait for the one that failed.
-            tally.add(ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))?);
+            tally.add(outcome(ended)?);
         }
         self.progress.finish_and_clear();
-        meeting.judge(&mut judge, &mut tally).await?;
+        meeting.measure(&mut tally);
         Ok(tally)
     }
 
-    async fn open_up<C: Counter>(&self, judge: &mut C) -> Result<Vec<Session<C::Id>>, Failure> {
-        let mut sessions = Vec::new();
-        for _ in 0..self.sessions {
-            let (id, queue) = (judge.create().await?, Gauge::default());
-            sessions.push(Session { id, queue });
+    /// Lets the tasks go once all have read; one that fails before that fails the race.
+    async fn open_gate(
+        &self,
+        meeting: &Meeting<Id>,
+        running: &mut JoinSet<Result<Notes, Failure>>,
+        gate: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
+        tokio::select! {
+            _ = meeting.start.wait() => {}
+            Some(ended) = running.join_next() => {
+                outcome(ended)?;
+                unreachable!("no task ends before the start");
+            }
         }
-        Ok(sessions)
+        gate.await?;
+        meeting.start.wait().await;
+        Ok(())
     }
 
     /// How many requests this task makes.
     fn share(&self, number: u32) -> u64 {
-        let tasks = u64::from(self.tasks);
-        self.requests / tasks + u64::from(u64::from(number) < self.requests % tasks)
+        share(self.requests, self.tasks, number)
     }
+}
+
+/// How much of a whole one of several takes on, as evenly as it goes.
+pub(super) fn share(whole: u64, among: u32, number: u32) -> u64 {
+    let among = u64::from(among);
+    whole / among + u64::from(u64::from(number) < whole % among)
+}
+
+fn outcome(ended: Result<Result<Notes, Failure>, JoinError>) -> Result<Notes, Failure> {
+    ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
 }
 
 /// What all tasks share.
@@ -152,22 +188,15 @@ impl<Id> Meeting<Id> {
     async fn let_others_in(&self, number: u64) {
         if number == 0 {
             self.start.wait().await;
+            self.start.wait().await;
         } else {
             task::yield_now().await;
         }
     }
 
-    /// Counts what is there, when all is over.
-    async fn judge<C>(&self, judge: &mut C, tally: &mut Tally) -> Result<(), Failure>
-    where
-        C: Counter<Id = Id>,
-    {
-        for session in &self.sessions {
-            tally.found += judge.count(&session.id).await?;
-            tally.longest_queue = tally.longest_queue.max(session.queue.most());
-        }
+    fn measure(&self, tally: &mut Tally) {
+        let queues = self.sessions.iter().map(|session| session.queue.most());
+        tally.longest_queue = queues.max().unwrap_or(0);
         tally.overlap = self.under_way.most();
-        tally.waits.sort_unstable();
-        Ok(())
     }
 }

@@ -17,8 +17,8 @@ use tokio::task;
 use super::{
     Failure,
     args::Mode,
-    course::{Counter, Course, Session},
-    tally::{Notes, Tally},
+    course::{Counter, Session},
+    tally::Notes,
 };
 use crate::drivers::Storage;
 
@@ -38,17 +38,27 @@ const STAMP: Stamp = Stamp {
     },
 };
 
-/// Races in this mode.
-pub(super) async fn race(mode: Mode, storage: &Storage, course: &Course) -> Result<Tally, Failure> {
-    let field = FieldName::new("count")?;
-    course
-        .run(|number, rng| RawCounter {
+/// What makes the counters of a race in this mode.
+pub(super) struct Raw {
+    mode: Mode,
+    field: FieldName,
+}
+
+impl Raw {
+    pub(super) fn new(mode: Mode) -> Result<Self, Failure> {
+        let field = FieldName::new("count")?;
+        Ok(Self { mode, field })
+    }
+
+    /// One task's counter.
+    pub(super) fn counter(&self, storage: &Storage, number: u32, rng: Rng) -> RawCounter {
+        RawCounter {
             driver: storage.connect(),
-            way: Way::of(mode, number),
-            field: field.clone(),
+            way: Way::of(self.mode, number),
+            field: self.field.clone(),
             rng,
-        })
-        .await
+        }
+    }
 }
 
 /// How one task writes.
@@ -68,12 +78,13 @@ impl Way {
             Mode::Mixed | Mode::Optimistic => Self::Optimistic,
             Mode::Lockless => Self::Lockless,
             Mode::Off => Self::Off,
+            Mode::OnWrite | Mode::OnOpen | Mode::Manual => unreachable!("a mode of sessions"),
         }
     }
 }
 
 /// Counts in the record of a session, or in a field beside it, on a handle of its own.
-struct RawCounter {
+pub(super) struct RawCounter {
     driver: Arc<dyn Driver>,
     way: Way,
     field: FieldName,
@@ -81,7 +92,7 @@ struct RawCounter {
 }
 
 /// A record that was read; with the lock, if it was asked for and free.
-struct Read {
+pub(super) struct Read {
     snapshot: Snapshot,
     held: Option<LockToken>,
 }
@@ -89,6 +100,14 @@ struct Read {
 impl Counter for RawCounter {
     type Id = Key;
     type Read = Read;
+
+    fn show(id: &Key) -> String {
+        id.to_string()
+    }
+
+    fn parse(text: &str) -> Option<Key> {
+        Key::from_hex(text)
+    }
 
     async fn create(&mut self) -> Result<Key, Failure> {
         let key = Key::from_bytes(self.random());
@@ -315,11 +334,9 @@ mod tests {
     use asm_core::{Key, Result, SessionStore};
     use asm_memory::MemoryDriver;
     use asm_testkit::{Layer, Layered};
-    use clap::Parser;
-    use indicatif::ProgressBar;
 
     use super::*;
-    use crate::race::Args;
+    use crate::race::course::Course;
 
     /// A store that never compares versions, as most do not.
     #[derive(Clone, Debug)]
@@ -342,11 +359,21 @@ mod tests {
     }
 
     async fn lost(mode: Mode, storage: Storage) -> u64 {
-        let args = Args::parse_from(["race", "--tasks", "8", "--sessions", "2"]);
-        let course = Course::new(&args, 1, ProgressBar::hidden());
-        let tally = race(mode, &storage, &course).await.expect("runs");
-        assert_eq!(tally.acknowledged, args.requests);
-        tally.acknowledged - tally.found
+        let raw = Raw::new(mode).expect("a good name");
+        let mut judge = raw.counter(&storage, 0, Rng::with_seed(1));
+        let sessions = vec![
+            judge.create().await.expect("stored"),
+            judge.create().await.expect("stored"),
+        ];
+        let course = Course::new(8, 20_000, sessions.clone(), 2);
+        let made = |number, rng| Ok(raw.counter(&storage, number, rng));
+        let tally = course.run(made, async { Ok(()) }).await.expect("runs");
+        assert_eq!(tally.acknowledged, 20_000);
+        let mut found = 0;
+        for session in &sessions {
+            found += judge.count(session).await.expect("there");
+        }
+        tally.acknowledged - found
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

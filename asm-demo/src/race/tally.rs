@@ -5,8 +5,10 @@ use std::{
     time::Duration,
 };
 
-/// What one mode's race came to.
-#[derive(Debug, Default)]
+use serde::{Deserialize, Serialize};
+
+/// What one mode's race came to, in one process or in all.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     /// Increments that the driver said are stored.
     pub(crate) acknowledged: u64,
@@ -14,6 +16,8 @@ pub(crate) struct Tally {
     pub(crate) found: u64,
     /// Saves refused because somebody else had saved.
     pub(crate) conflicts: u64,
+    /// Saves that were laid over what somebody else had saved.
+    pub(crate) merges: u64,
     /// How long each that queued for a lock waited, the shortest first.
     pub(crate) waits: Vec<Duration>,
     /// The most that waited for one lock at once.
@@ -27,6 +31,7 @@ pub(crate) struct Tally {
 pub(crate) struct Notes {
     pub(crate) acknowledged: u64,
     pub(crate) conflicts: u64,
+    pub(crate) merges: u64,
     pub(crate) waits: Vec<Duration>,
 }
 
@@ -35,7 +40,19 @@ impl Tally {
     pub(crate) fn add(&mut self, notes: Notes) {
         self.acknowledged += notes.acknowledged;
         self.conflicts += notes.conflicts;
+        self.merges += notes.merges;
         self.waits.extend(notes.waits);
+    }
+
+    /// Adds what another process saw, which was held at the same start: all were under way there
+    /// together.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.conflicts += other.conflicts;
+        self.merges += other.merges;
+        self.waits.extend(other.waits);
+        self.longest_queue = self.longest_queue.max(other.longest_queue);
+        self.overlap += other.overlap;
     }
 
     /// The wait that this percentage of waits did not exceed, by nearest rank.
@@ -58,6 +75,7 @@ pub(crate) struct Inside<'a>(&'a Gauge);
 
 impl Gauge {
     /// One more is inside.
+    #[must_use = "it is inside until dropped"]
     pub(crate) fn enter(&self) -> Inside<'_> {
         let inside = self.inside.fetch_add(1, Ordering::Relaxed) + 1;
         self.most.fetch_max(inside, Ordering::Relaxed);
