@@ -578,6 +578,34 @@ pub async fn sums_exactly_although_answers_get_lost(h: &dyn Harness) {
     assert!(added > 0);
 }
 
+/// A change whose outcome nobody can tell any more is never applied again, however often the save is
+/// tried.
+pub async fn applies_nothing_again_after_an_unknown_outcome(h: &dyn Harness) {
+    let driver = Arc::new(troubled(h).await);
+    let unlucky = built(over(h, Arc::clone(&driver)));
+    let others = sessions(h, LockMode::Optimistic).await;
+    let id = stored(&others, |session| session.insert("sum", &0)).await;
+    let mut session = open(&unlucky, &id).await;
+    session.add("sum", 1).expect("a sum");
+    driver.layer().next(Verb::Save, Fault::LostAnswer);
+    refused!(session.close().await, SessionError::Store(_));
+    // As many saves as no store remembers.
+    for _ in 0..8 {
+        let mut other = open(&others, &id).await;
+        other.add("sum", 10).expect("a sum");
+        saved(&mut other).await;
+    }
+    match session.close().await {
+        Ok(_) => {}
+        Err(error) => assert!(error.is_unknown(), "{error:?}"),
+    }
+    saved(&mut session).await;
+    assert_eq!(number(&others, &id, "sum").await, 81);
+    session.add("sum", 100).expect("a sum");
+    saved(&mut session).await;
+    assert_eq!(number(&others, &id, "sum").await, 181);
+}
+
 /// Overflow is an error, at once and during a merge, and changes nothing.
 pub async fn refuses_sums_that_overflow(h: &dyn Harness) {
     let (first, second) = two(h, LockMode::Optimistic).await;

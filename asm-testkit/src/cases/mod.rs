@@ -380,6 +380,7 @@ macro_rules! __cases {
                     hands_an_entry_to_one_of_many_takers,
                     takes_only_what_the_store_gave,
                     sums_exactly_although_answers_get_lost,
+                    applies_nothing_again_after_an_unknown_outcome,
                     refuses_sums_that_overflow,
                 ],
                 "Delete by R1 while R2 runs: R2's save is `Deleted`, in every mode." => [
