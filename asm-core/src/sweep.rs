@@ -1,6 +1,9 @@
 //! Clean-up, as the application's own task.
 
-use std::{fmt::Debug, num::NonZeroUsize};
+use std::{
+    fmt::{self, Debug},
+    num::NonZeroUsize,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,9 +24,16 @@ pub trait Sweep: Debug + Send + Sync + 'static {
     async fn sweep(&self, step: SweepStep) -> Result<Swept>;
 }
 
-/// Where a sweep goes on. Its bytes are the driver's own and may be kept across processes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a sweep goes on. Its bytes are the driver's own and may be kept across processes. They may
+/// name a session, so `Debug` shows their length only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cursor(pub Bytes);
+
+impl Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({} bytes)", self.0.len())
+    }
+}
 
 /// One batch of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
