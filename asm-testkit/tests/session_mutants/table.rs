@@ -98,6 +98,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "rotates_by_policy_in_a_read_only_request",
+        kills: &[("extras", "rotates_nothing_else_by_policy")],
+    },
+    Mutant {
         name: "saves_what_a_reader_was_let_in_for",
         kills: &[("profiles", "lets_a_reader_in_for_one_request")],
     },
@@ -190,6 +194,17 @@ pub(crate) const EDITS: &[Edit] = &[
             return Ok(Self::new(Key::from_bytes([0; Key::LEN]), Secret([0; Secret::LEN])));
         }
         if text.len() != Self::LEN {"#,
+    },
+    Edit {
+        file: "save.rs",
+        old: "self.keep_house(release).await\n",
+        new: r#"if mutated("rotates_by_policy_in_a_read_only_request") {
+                self.rotate_by_policy()?;
+                let prepared = self.prepare(release)?;
+                let _ = self.send(prepared).await?;
+            }
+            self.keep_house(release).await
+"#,
     },
     Edit {
         file: "save.rs",
