@@ -177,11 +177,12 @@ impl<'a> Run<'a> {
                     // Aborted, or answered at the last moment.
                     let _ = task.await;
                 }
+                self.harness.advance(Duration::ZERO).await;
                 Seen::only("given up")
             }
             Call::Renew(token, hold) => seen(driver.renew(&key, &token, hold), living).await,
             Call::Release(token) => seen(driver.release(&key, &token), living).await,
-            Call::Abandon(token) => self.abandon(driver, &key, &token),
+            Call::Abandon(token) => self.abandon(driver, &key, &token).await,
             Call::Break(fence) => {
                 let fence = fence.map(|fence| self.fence(exchange, fence));
                 seen(driver.break_lock(&key, fence), living).await
@@ -252,8 +253,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn abandon(&self, driver: &Arc<dyn Driver>, key: &Key, token: &LockToken) -> Seen {
+    /// What nobody waits for comes to its end all the same.
+    async fn abandon(&self, driver: &Arc<dyn Driver>, key: &Key, token: &LockToken) -> Seen {
         driver.abandon(key, token);
+        self.harness.advance(Duration::ZERO).await;
         Seen::only("abandoned")
     }
 
@@ -325,6 +328,7 @@ impl<'a> Run<'a> {
         pending: &[Change],
         tally: &mut Tally,
     ) -> Result<(), Wrong> {
+        self.harness.advance(Duration::ZERO).await;
         let Some(stream) = self.streams.get_mut(&number) else {
             return Err("there should be a stream".to_owned());
         };
