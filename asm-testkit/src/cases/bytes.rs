@@ -151,11 +151,11 @@ pub async fn refuses_a_record_that_was_cut(h: &dyn Harness) {
         let (id, record) = chain.filled().await;
         for length in 0..record.len() {
             let opened = chain.opened(&id, record.slice(..length)).await;
-            typed(opened.expect_err("half a session"));
+            typed(&opened.expect_err("half a session"));
         }
         let longer = [&record, &b"\0"[..]].concat();
         let opened = chain.opened(&id, longer.into()).await;
-        typed(opened.expect_err("a session with a rest"));
+        typed(&opened.expect_err("a session with a rest"));
     }
 }
 
@@ -172,7 +172,7 @@ pub async fn survives_flipped_bits(h: &dyn Harness) {
                     let _ = session.get::<String>("text");
                     let _ = session.get::<Vec<u32>>("list");
                 }
-                Err(error) => typed(error),
+                Err(error) => typed(&error),
             }
         }
     }
@@ -191,7 +191,7 @@ pub async fn survives_lying_lengths(h: &dyn Harness) {
                 }
                 match chain.opened(&id, lying.into()).await {
                     Ok(_) => assert!(!chain.seals, "a lie was believed at {at}"),
-                    Err(error) => typed(error),
+                    Err(error) => typed(&error),
                 }
             }
         }
@@ -548,21 +548,23 @@ impl Edited {
 
     /// What comes of an open that finds this.
     async fn opened(&self, id: &SessionId, instead: Bytes) -> asm_session::Result<Session> {
-        let layer = self.shown.layer();
-        let mut shown = layer.instead.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = Some(instead.into());
-        drop(shown);
+        self.show(Some(instead.into()));
         let opened = self.sessions.open(&id.expose(), &client()).await;
-        *layer.instead.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.show(None);
         opened
+    }
+
+    fn show(&self, instead: Option<Redacted>) {
+        let shown = &self.shown.layer().instead;
+        *shown.lock().unwrap_or_else(PoisonError::into_inner) = instead;
     }
 }
 
 /// What an edited record may be answered with: a head that was edited may say anything of its ids.
 #[track_caller]
-fn typed(error: SessionError) {
+fn typed(error: &SessionError) {
     use ErrorKind::{Corrupt, TooLarge, Unreadable};
-    match &error {
+    match error {
         SessionError::Invalid(InvalidReason::Malformed | InvalidReason::Refused) => {}
         SessionError::Invalid(_) => return,
         SessionError::Store(store) => {

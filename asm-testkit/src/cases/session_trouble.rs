@@ -40,11 +40,11 @@ pub async fn gives_no_session_when_an_open_fails(h: &dyn Harness) {
         for fault in FAULTS {
             driver.layer().next(Verb::Open, fault);
             let opened = sessions.open(&id.expose(), &client()).await;
-            failed(mode, opened.map(drop));
+            failed(mode, &opened.map(drop));
             driver.layer().next(Verb::Open, fault);
             let text = id.expose();
             let opened = sessions.open_or_create(Some(&text), &client()).await;
-            failed(mode, opened.map(drop));
+            failed(mode, &opened.map(drop));
         }
         turns().await;
         assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
@@ -67,7 +67,7 @@ pub async fn gives_no_session_when_its_lock_fails(h: &dyn Harness) {
             h.advance(h.recheck()).await;
         };
         let (opened, ()) = join(opening, release).await;
-        failed(LockMode::OnOpen, opened.map(drop));
+        failed(LockMode::OnOpen, &opened.map(drop));
         turns().await;
         assert!(is_free(&sessions, id.handle()).await, "{fault:?}");
     }
@@ -81,7 +81,7 @@ pub async fn empties_no_session_when_a_read_fails(h: &dyn Harness) {
     session.insert("n", &1).expect("a change");
     for fault in FAULTS {
         driver.layer().next(Verb::Open, fault);
-        failed(LockMode::Optimistic, session.follow().await);
+        failed(LockMode::Optimistic, &session.follow().await);
         assert_eq!(place(&session), Some("here".to_owned()));
         assert!(session.is_modified());
     }
@@ -99,7 +99,7 @@ pub async fn loses_nothing_by_a_save_that_fails(h: &dyn Harness) {
         writable.add("n", 1).expect("a sum that fits");
         for fault in FAULTS {
             driver.layer().next(Verb::Save, fault);
-            failed(mode, session.close().await);
+            failed(mode, &session.close().await);
             assert!(session.is_modified(), "{mode:?}, {fault:?}");
         }
         assert!(saved(&mut session).await.written);
@@ -116,7 +116,7 @@ pub async fn counts_a_save_once_whose_answer_was_lost(h: &dyn Harness) {
         let mut session = open(&sessions, &id).await;
         session.add("n", 1).expect("a sum that fits");
         driver.layer().next(Verb::Save, Fault::LostAnswer);
-        failed(mode, session.save().await);
+        failed(mode, &session.save().await);
         let mut other = open(&sessions, &id).await;
         other.add("m", 10).expect("a sum that fits");
         saved(&mut other).await;
@@ -131,7 +131,7 @@ pub async fn counts_a_save_once_whose_answer_was_lost(h: &dyn Harness) {
         let writable = session.write().await.expect("a free lock");
         writable.add("n", 1).expect("a sum that fits");
         driver.layer().next(Verb::Save, Fault::LostAnswer);
-        failed(mode, session.close().await);
+        failed(mode, &session.close().await);
         assert!(saved(&mut session).await.written);
         assert_eq!(number(&sessions, &id, "n").await, 1, "{mode:?}");
     }
@@ -147,7 +147,7 @@ pub async fn applies_nothing_again_after_an_unknown_outcome(h: &dyn Harness) {
         let lost = Fault::Refused(ErrorKind::Timeout);
         let fault = if arrived { Fault::LostAnswer } else { lost };
         driver.layer().next(Verb::Save, fault);
-        failed(LockMode::Optimistic, session.save().await);
+        failed(LockMode::Optimistic, &session.save().await);
         for _ in 0..8 {
             let mut other = open(&sessions, &id).await;
             other.add("m", 1).expect("a sum that fits");
@@ -175,7 +175,7 @@ pub async fn makes_one_session_when_the_answer_to_its_create_is_lost(h: &dyn Har
         let writable = session.write().await.expect("nobody else knows it");
         writable.insert("n", &1).expect("a change");
         driver.layer().next(Verb::Create, Fault::LostAnswer);
-        failed(mode, session.save().await);
+        failed(mode, &session.save().await);
         assert!(session.is_new());
         saved(&mut session).await;
         assert_eq!(number(&sessions, &issued(&session), "n").await, 1);
@@ -422,7 +422,7 @@ async fn over_trouble(h: &dyn Harness, mode: LockMode) -> (Troubled, Sessions) {
 }
 
 #[track_caller]
-fn failed<T: Debug>(mode: LockMode, answer: asm_session::Result<T>) {
+fn failed<T: Debug>(mode: LockMode, answer: &asm_session::Result<T>) {
     assert!(
         matches!(answer, Err(SessionError::Store(_))),
         "{mode:?}: a failing store was answered with {answer:?}"
