@@ -15,7 +15,10 @@ use std::{
 
 use asm_core::{CONTRACT, Driver};
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::timeout,
+};
 
 use crate::{
     Case, Facet, Harness,
@@ -147,9 +150,9 @@ impl Suite {
     /// What the case, or the harness's `stop` after it, panicked with; or that it hung; or that it
     /// left tasks running.
     pub fn check(&self, way: Way, case: &'static Case) -> Result<(), Failure> {
-        let start = Arc::clone(&self.start);
+        let (start, patience) = (Arc::clone(&self.start), self.patience);
         self.watched(&case.to_string(), move || {
-            on_fresh_storage(&start, way, case)
+            on_fresh_storage(&start, way, case, patience)
         })
     }
 
@@ -221,8 +224,8 @@ impl Suite {
         }
     }
 
-    /// Runs it on a thread of its own, for as long as patience lasts. A thread that hangs is left
-    /// behind: there is no way to end it.
+    /// Runs it on a thread of its own, for as long as patience lasts. A thread that never yields is
+    /// left behind: there is no way to end it.
     fn watched(
         &self,
         name: &str,
@@ -240,7 +243,7 @@ impl Suite {
             .expect("a thread for the case");
         match outcome.recv_timeout(self.patience) {
             Ok(outcome) => outcome,
-            Err(RecvTimeoutError::Timeout) => Err(Failure(format!("hung for {:?}", self.patience))),
+            Err(RecvTimeoutError::Timeout) => Err(Failure::hung(self.patience)),
             Err(RecvTimeoutError::Disconnected) => Err(Failure("ended without a word".to_owned())),
         }
     }
@@ -260,6 +263,10 @@ impl Way {
 }
 
 impl Failure {
+    fn hung(patience: Duration) -> Self {
+        Self(format!("hung for {patience:?}"))
+    }
+
     fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic
             .downcast_ref::<String>()
@@ -287,17 +294,31 @@ impl fmt::Debug for Suite {
     }
 }
 
-fn on_fresh_storage(start: &Start, way: Way, case: &Case) -> Result<(), Failure> {
-    runtime().block_on(async {
-        let harness = way.to(start().await);
-        let went = caught(case.run(&*harness)).await;
-        // What the case has dropped comes to its end.
-        turns().await;
-        let stopped = caught(harness.stop()).await;
-        went.and(stopped)?;
-        drop(harness);
-        all_tasks_ended().await;
-        Ok(())
+fn on_fresh_storage(
+    start: &Start,
+    way: Way,
+    case: &Case,
+    patience: Duration,
+) -> Result<(), Failure> {
+    let runtime = runtime();
+    let outcome = runtime.block_on(async {
+        let went = async {
+            let harness = way.to(start().await);
+            let went = caught(case.run(&*harness)).await;
+            // What the case has dropped comes to its end.
+            turns().await;
+            let stopped = caught(harness.stop()).await;
+            went.and(stopped)?;
+            drop(harness);
+            all_tasks_ended().await;
+            Ok(())
+        };
+        // Nobody listens any more by then; it ends so as not to be in the way of other cases.
+        timeout(patience, went).await
+    });
+    outcome.unwrap_or_else(|_| {
+        runtime.shutdown_background();
+        Err(Failure::hung(patience))
     })
 }
 

@@ -75,6 +75,8 @@ pub async fn shows_no_secret(h: &dyn Harness) {
     );
     look_at("the driver", &driver);
     look_at("its state", &driver.inspect(&key).await);
+    let deleted = driver.delete(&key, given::log_out()).await;
+    deleted.expect("an answer");
     for (verb, _, error) in every_failure(&*driver).await {
         look_at(verb, &error);
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
@@ -83,10 +85,6 @@ pub async fn shows_no_secret(h: &dyn Harness) {
             cause = error.source();
         }
     }
-    driver
-        .delete(&key, given::log_out())
-        .await
-        .expect("an answer");
     look_at("the driver", &driver);
 }
 
@@ -290,6 +288,7 @@ async fn every_facet(
 /// requests are full of canaries.
 async fn every_failure(driver: &dyn Driver) -> Vec<(&'static str, ErrorKind, Error)> {
     let names = Names::canaries();
+    let key = names.key;
     let mut failures = Vec::new();
     let large = names
         .data
@@ -300,11 +299,12 @@ async fn every_failure(driver: &dyn Driver) -> Vec<(&'static str, ErrorKind, Err
         stamp: names.stamp(),
         ..given::create(data)
     };
-    let answer = driver.create(&given::key(), create(large.clone())).await;
+    let answer = driver.create(&key, create(large.clone())).await;
     let kind = ErrorKind::TooLarge;
     failures.push(("create", kind, expect::failure(answer, kind)));
 
-    let (key, first) = given::stored_as(driver, create(names.data())).await;
+    expect::created(driver.create(&key, create(names.data())).await);
+    let first = given::read(driver, &key).await;
     let answer = driver.save(&key, given::save(&first, large.clone())).await;
     failures.push(("save", kind, expect::failure(answer, kind)));
     if let Some(fields) = driver.fields() {

@@ -8,10 +8,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
-use asm_core::{Change, Clock, Cursor, DriverInfo, Key, Result, Shared, Subject, Timestamp};
+use asm_core::{
+    Change, Clock, Cursor, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp,
+};
 use asm_entry::{
     Due, Effects, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, SubjectEntry, Task, Timing,
     Turn, Wakeups,
@@ -265,12 +268,11 @@ impl EntryStore for Bench {
 impl Scan for Bench {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
         let now = self.now();
+        let from = from.as_ref().map(key_of).transpose()?;
         let entries = lock(&self.storage.entries);
         let mut keys: Vec<&Key> = entries.keys().collect();
         keys.sort();
-        let first = from.map_or(0, |from| {
-            keys.partition_point(|key| key.as_bytes()[..] < from.0[..])
-        });
+        let first = from.map_or(0, |from| keys.partition_point(|key| **key < from));
         let batch = keys[first..].iter().take(batch.get());
         let next = keys.get(first + batch.len());
         Ok(Due {
@@ -283,6 +285,18 @@ impl Scan for Bench {
                 .collect(),
         })
     }
+}
+
+fn key_of(cursor: &Cursor) -> Result<Key> {
+    let bytes = cursor.0[..].try_into();
+    bytes
+        .map(Key::from_bytes)
+        .map_err(|_| Error::new(ErrorKind::Invalid, "this cursor is not of the bench"))
+}
+
+/// Lets others go first that many times, between two steps that should be one.
+pub(super) fn gap(times: usize) {
+    (0..times).for_each(|_| thread::yield_now());
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,18 +3,19 @@
 use std::{collections::HashMap, time::Duration};
 
 use asm_core::{
-    Create, FieldChange, FieldFound, FieldName, FieldRead, FieldValue, FieldWrite, FieldWritten,
-    Key, LocklessFields, OpId, Redacted, Result, SessionStore, Stamp, Touch,
+    Create, Error, ErrorKind, FieldChange, FieldFound, FieldName, FieldRead, FieldValue,
+    FieldWrite, FieldWritten, Key, LocklessFields, OpId, Redacted, Result, SessionStore, Stamp,
+    Touch,
 };
 
-use super::mutants;
+use super::{bench::gap, mutants};
 
 const LONG: Duration = Duration::from_secs(1_000_000_000);
 
 mutants! {
     /// A field outlives its session.
     field_outlives_session notes HashMap<(Key, FieldName), FieldValue> {
-        kills: [],
+        kills: [fields::makes_no_session_live_longer, fields::ends_fields_when_their_session_ends],
         wrong: {
             async fn read_field(&self, key: &Key, req: FieldRead) -> Result<FieldFound> {
                 let name = req.name.clone();
@@ -35,7 +36,11 @@ mutants! {
 
     /// A field revives its session.
     field_revives_session {
-        kills: [],
+        kills: [
+            fields::leaves_no_field_at_an_unknown_key,
+            fields::revives_nothing_by_a_field,
+            fields::leaves_no_field_of_a_racing_delete,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 let written = self.base.write_field(key, req.clone()).await?;
@@ -62,7 +67,11 @@ mutants! {
 
     /// A write at a key without a session leaves something behind.
     field_leaves_a_key {
-        kills: [],
+        kills: [
+            fields::leaves_no_field_at_an_unknown_key,
+            fields::revives_nothing_by_a_field,
+            fields::leaves_no_field_of_a_racing_delete,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 let written = self.base.write_field(key, req).await?;
@@ -76,7 +85,11 @@ mutants! {
 
     /// A field makes its session live longer.
     field_extends {
-        kills: [],
+        kills: [
+            fields::revives_nothing_by_a_field,
+            fields::leaves_no_field_to_the_next_session,
+            fields::makes_no_session_live_longer,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 let touch = Touch { epoch: req.epoch, ttl: LONG };
@@ -88,7 +101,11 @@ mutants! {
 
     /// A field makes a new version of the record.
     field_bumps_the_version {
-        kills: [],
+        kills: [
+            fields::changes_fields_beside_the_record,
+            fields::ends_fields_when_their_session_ends,
+            fields::follows_a_rotation,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 let written = self.base.write_field(key, req).await;
@@ -100,7 +117,7 @@ mutants! {
 
     /// A taken value stays.
     take_twice {
-        kills: [],
+        kills: [fields::removes_a_field, fields::hands_a_value_to_one_of_many_takers],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 if !matches!(req.change, FieldChange::Take) {
@@ -120,7 +137,11 @@ mutants! {
 
     /// A resent change counts twice.
     resent_change_counts_twice {
-        kills: [],
+        kills: [
+            fields::answers_a_resent_change_as_the_first_time,
+            fields::counts_each_change_once_when_every_answer_is_lost,
+            fields::counts_a_dropped_change_once,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, mut req: FieldWrite) -> Result<FieldWritten> {
                 if req.resend.take().is_some() {
@@ -134,7 +155,7 @@ mutants! {
 
     /// A resent change that was forgotten is applied again.
     forgotten_change_applied_again {
-        kills: [],
+        kills: [fields::never_applies_a_forgotten_change_again],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 self.base.write_field(key, FieldWrite { resend: None, ..req }).await
@@ -144,7 +165,7 @@ mutants! {
 
     /// Every resend that is not known is in doubt.
     resent_change_always_in_doubt {
-        kills: [],
+        kills: [fields::applies_a_young_resend_after_many_old_changes],
         wrong: {
             async fn write_field(&self, key: &Key, mut req: FieldWrite) -> Result<FieldWritten> {
                 req.resend = req.resend.map(|_| Duration::MAX);
@@ -155,7 +176,10 @@ mutants! {
 
     /// A resend of a change that never arrived is dropped.
     resent_change_dropped notes HashMap<OpId, FieldWritten> {
-        kills: [],
+        kills: [
+            fields::applies_a_resent_change_whose_first_never_arrived_once,
+            fields::applies_a_young_resend_after_many_old_changes,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 let op = req.op;
@@ -172,7 +196,7 @@ mutants! {
 
     /// A sum that does not fit wraps.
     incr_wraps {
-        kills: [],
+        kills: [fields::refuses_a_sum_that_overflows],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 match self.base.write_field(key, req).await? {
@@ -185,13 +209,15 @@ mutants! {
 
     /// A number is read, raised and written in three steps.
     incr_in_steps {
-        kills: [],
+        kills: [
+            fields::sums_parallel_increments_exactly,
+            fields::keeps_every_parallel_item_once,
+            fields::hands_a_value_to_one_of_many_takers,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 let before = self.base.store().look(key).and_then(|draft| draft.fields);
-                for _ in 0..20 {
-                    std::thread::yield_now();
-                }
+                gap(20);
                 self.base.store().edit(key, |draft| {
                     if before.is_some() {
                         draft.fields = before;
@@ -204,7 +230,7 @@ mutants! {
 
     /// A value of another kind is overwritten.
     kinds_mix {
-        kills: [],
+        kills: [fields::mixes_no_kinds],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 match self.base.write_field(key, req).await? {
@@ -217,7 +243,11 @@ mutants! {
 
     /// A removed field stays.
     clear_leaves_the_field {
-        kills: [],
+        kills: [
+            fields::leaves_no_field_at_an_unknown_key,
+            fields::removes_a_field,
+            fields::refuses_fields_to_an_ended_epoch,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
                 match req.change {
@@ -230,7 +260,11 @@ mutants! {
 
     /// An appended value replaces the old one.
     append_replaces {
-        kills: [],
+        kills: [
+            fields::keeps_values_of_every_kind,
+            fields::mixes_no_kinds,
+            fields::keeps_every_parallel_item_once,
+        ],
         wrong: {
             async fn write_field(&self, key: &Key, mut req: FieldWrite) -> Result<FieldWritten> {
                 let FieldChange::Append(bytes) = req.change else {
@@ -248,7 +282,7 @@ mutants! {
 
     /// A part of a list is the whole of it.
     reads_whole_lists {
-        kills: [],
+        kills: [fields::reads_a_part_of_a_list],
         wrong: {
             async fn read_field(&self, key: &Key, req: FieldRead) -> Result<FieldFound> {
                 self.base.read_field(key, FieldRead { items: None, ..req }).await
@@ -256,9 +290,22 @@ mutants! {
         },
     }
 
+    /// A part of a list ends with the item that it should end before.
+    list_parts_end_late {
+        kills: [fields::reads_a_part_of_a_list],
+        wrong: {
+            async fn read_field(&self, key: &Key, mut req: FieldRead) -> Result<FieldFound> {
+                if let Some(items) = &mut req.items {
+                    items.end = items.end.saturating_add(1);
+                }
+                self.base.read_field(key, req).await
+            }
+        },
+    }
+
     /// The epoch of a field's request is not looked at.
     field_ignores_the_epoch {
-        kills: [],
+        kills: [fields::refuses_fields_to_an_ended_epoch],
         wrong: {
             async fn read_field(&self, key: &Key, mut req: FieldRead) -> Result<FieldFound> {
                 if let Some(draft) = self.base.store().look(key) {
@@ -278,7 +325,7 @@ mutants! {
 
     /// A rotation drops the fields.
     rotation_drops_fields {
-        kills: [],
+        kills: [fields::follows_a_rotation],
         flaws: {
             step: Some(|before, after, _| {
                 if before.head.pending != after.head.pending || before.head.epoch != after.head.epoch {
@@ -290,7 +337,7 @@ mutants! {
 
     /// Fields have no limit.
     fields_without_limit {
-        kills: [],
+        kills: [fields::limits_the_fields_of_a_session],
         flaws: { max_record: usize::MAX, },
         wrong: {
             fn info(&self) -> asm_core::DriverInfo {
@@ -301,9 +348,50 @@ mutants! {
         },
     }
 
+    /// What is replaced still counts against the limit.
+    replaced_value_counts {
+        kills: [fields::limits_the_fields_of_a_session],
+        wrong: {
+            async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
+                if let FieldChange::Set(bytes) = &req.change {
+                    let read = FieldRead {
+                        name: req.name.clone(),
+                        epoch: req.epoch,
+                        items: None,
+                    };
+                    let limit = super::bench::Flaws::NONE.max_record;
+                    if let FieldFound::Value(FieldValue::Bytes(old)) =
+                        self.base.read_field(key, read).await?
+                        && old.len() + bytes.len() > limit
+                    {
+                        return Err(Error::new(ErrorKind::TooLarge, "no room for both"));
+                    }
+                }
+                self.base.write_field(key, req).await
+            }
+        },
+    }
+
+    /// A field without a value costs nothing, as it is not kept.
+    empty_fields_are_free {
+        kills: [
+            fields::limits_empty_fields,
+            fields::keeps_values_of_every_kind,
+            fields::removes_a_field,
+        ],
+        wrong: {
+            async fn write_field(&self, key: &Key, req: FieldWrite) -> Result<FieldWritten> {
+                match &req.change {
+                    FieldChange::Set(bytes) if bytes.is_empty() => Ok(FieldWritten::Done),
+                    _ => self.base.write_field(key, req).await,
+                }
+            }
+        },
+    }
+
     /// Names are cut at NUL.
     names_end_at_nul {
-        kills: [],
+        kills: [fields::keeps_hostile_names_inside],
         wrong: {
             async fn write_field(&self, key: &Key, mut req: FieldWrite) -> Result<FieldWritten> {
                 req.name = cut(&req.name);

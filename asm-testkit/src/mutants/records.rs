@@ -8,7 +8,7 @@ use asm_core::{
 };
 
 use super::{
-    bench::{Base, Flaws},
+    bench::{Base, Flaws, gap},
     draft::Draft,
     mutants,
 };
@@ -30,7 +30,7 @@ fn without_zeros(data: &Redacted) -> Redacted {
 mutants! {
     /// Bytes of a create are kept as text.
     create_keeps_text {
-        kills: [],
+        kills: [records::reads_back_every_byte_of_a_create],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let data = without_zeros(&req.data);
@@ -41,7 +41,7 @@ mutants! {
 
     /// Bytes of a save are kept as text.
     save_keeps_text {
-        kills: [],
+        kills: [records::reads_back_every_byte_of_a_save],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let data = without_zeros(&req.data);
@@ -52,7 +52,7 @@ mutants! {
 
     /// A create drops the pending proof.
     create_drops_the_pending_proof {
-        kills: [],
+        kills: [records::reads_back_the_head_of_a_create],
         wrong: {
             async fn create(&self, key: &Key, mut req: Create) -> Result<Created> {
                 req.stamp.proofs.pending = None;
@@ -63,7 +63,7 @@ mutants! {
 
     /// A save keeps the proofs that were there.
     save_keeps_the_proofs {
-        kills: [],
+        kills: [records::changes_the_proofs_with_the_save],
         wrong: {
             async fn save(&self, key: &Key, mut req: Save) -> Result<Written> {
                 if let Some(present) = snapshot(&self.base, key).await {
@@ -76,7 +76,7 @@ mutants! {
 
     /// A save ends the lock when it begins another epoch.
     authentication_ends_the_lock {
-        kills: [],
+        kills: [records::keeps_the_lock_through_an_authentication],
         flaws: {
             step: Some(|before, after, _| {
                 if before.head.epoch != after.head.epoch {
@@ -88,7 +88,11 @@ mutants! {
 
     /// A create overwrites.
     create_overwrites {
-        kills: [],
+        kills: [
+            records::refuses_to_create_on_a_taken_key,
+            records::lets_one_of_many_creators_win,
+            records::tells_a_taken_key_from_a_doubtful_create,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 match self.base.create(key, req.clone()).await {
@@ -104,7 +108,7 @@ mutants! {
 
     /// A refused create still breaks the lock.
     create_breaks_the_lock {
-        kills: [],
+        kills: [records::leaves_the_lock_of_a_taken_key],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let created = self.base.create(key, req).await;
@@ -118,7 +122,12 @@ mutants! {
 
     /// A key is used up by its first session.
     create_never_twice notes HashMap<Key, ()> {
-        kills: [],
+        kills: [
+            records::creates_afresh_where_a_session_was,
+            records::ends_the_lock_with_its_session,
+            records::leaves_nothing_of_two_suites_at_once,
+            feed::hears_its_own_session_only,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let used = self.notes.with(|notes| notes.insert(*key, ()).is_some());
@@ -133,7 +142,11 @@ mutants! {
 
     /// A resent create is refused.
     create_forgets_its_op_id {
-        kills: [],
+        kills: [
+            records::answers_a_resent_create_as_the_first_time,
+            records::tells_a_taken_key_from_a_doubtful_create,
+            records::grants_a_resent_create_no_second_lock,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 if req.resend && snapshot(&self.base, key).await.is_some() {
@@ -146,7 +159,11 @@ mutants! {
 
     /// A resent create that finds a record takes it for its own.
     resent_create_takes_all_for_its_own {
-        kills: [],
+        kills: [
+            records::answers_a_resent_create_as_the_first_time,
+            records::tells_a_taken_key_from_a_doubtful_create,
+            records::grants_a_resent_create_no_second_lock,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let present = snapshot(&self.base, key).await.filter(|_| req.resend);
@@ -164,7 +181,7 @@ mutants! {
 
     /// A resent create takes the lock again.
     resent_create_locks_again {
-        kills: [],
+        kills: [records::grants_a_resent_create_no_second_lock],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let created = self.base.create(key, req.clone()).await;
@@ -187,7 +204,12 @@ mutants! {
 
     /// A missing record opens as an empty one.
     missing_opens_as_empty {
-        kills: [],
+        kills: [
+            records::locks_nothing_that_is_over,
+            records::changes_nothing_by_a_read,
+            records::ends_a_session_when_the_last_save_says,
+            records::ends_a_session_at_its_ttl,
+        ],
         wrong: {
             async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
                 let opened = self.base.open(key, req).await;
@@ -201,7 +223,11 @@ mutants! {
 
     /// An open leaves something behind at a key without a session.
     open_leaves_a_key {
-        kills: [],
+        kills: [
+            records::leaves_nothing_at_an_unknown_key,
+            records::leaves_nothing_at_an_expired_key,
+            records::leaves_all_or_nothing_of_a_dropped_delete,
+        ],
         wrong: {
             async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
                 let opened = self.base.open(key, req).await;
@@ -215,7 +241,11 @@ mutants! {
 
     /// The version is not checked.
     version_not_checked {
-        kills: [],
+        kills: [
+            records::refuses_a_save_under_a_stale_guard,
+            records::checks_a_save_in_order,
+            records::changes_the_proofs_with_the_save,
+        ],
         wrong: {
             async fn save(&self, key: &Key, mut req: Save) -> Result<Written> {
                 if let Ok(Written::Conflict(present)) = self.base.save(key, req.clone()).await {
@@ -228,7 +258,11 @@ mutants! {
 
     /// Versions are compared by their number only.
     version_by_number_only {
-        kills: [],
+        kills: [
+            records::creates_afresh_where_a_session_was,
+            records::refuses_a_save_under_a_stale_guard,
+            records::keeps_neighbours_apart,
+        ],
         wrong: {
             async fn save(&self, key: &Key, mut req: Save) -> Result<Written> {
                 if let Some(present) = snapshot(&self.base, key).await
@@ -241,9 +275,28 @@ mutants! {
         },
     }
 
+    /// Versions are compared by their op id only.
+    version_by_op_id_only {
+        kills: [records::refuses_a_save_under_a_stale_guard],
+        wrong: {
+            async fn save(&self, key: &Key, mut req: Save) -> Result<Written> {
+                if let Some(present) = snapshot(&self.base, key).await
+                    && present.version.op == req.guard.version.op
+                {
+                    req.guard.version = present.version;
+                }
+                self.base.save(key, req).await
+            }
+        },
+    }
+
     /// A save counts by two.
     save_counts_by_two {
-        kills: [],
+        kills: [
+            records::answers_each_save_with_the_next_version,
+            records::counts_each_save_once_when_every_answer_is_lost,
+            records::leaves_all_or_nothing_of_a_dropped_save,
+        ],
         flaws: {
             step: Some(|before, after, _| {
                 if after.head.number > before.head.number {
@@ -255,7 +308,10 @@ mutants! {
 
     /// A refused save ends its lock.
     refused_save_releases {
-        kills: [],
+        kills: [
+            records::leaves_the_lock_of_a_refused_save,
+            records::leaves_the_lifetime_to_saves_and_touches,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let token = req.guard.held;
@@ -270,7 +326,7 @@ mutants! {
 
     /// The version is checked before the lock.
     version_before_the_lock {
-        kills: [],
+        kills: [records::creates_afresh_where_a_session_was, records::checks_a_save_in_order],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let version = req.guard.version;
@@ -291,15 +347,17 @@ mutants! {
 
     /// A save reads, compares and writes in three steps.
     save_in_steps {
-        kills: [],
+        kills: [
+            records::lets_one_of_many_savers_win,
+            records::counts_each_save_once_when_every_answer_is_lost,
+        ],
         wrong: {
             async fn save(&self, key: &Key, mut req: Save) -> Result<Written> {
                 if let Some(present) = snapshot(&self.base, key).await
                     && present.version == req.guard.version
                 {
-                    std::thread::yield_now();
+                    gap(100);
                     tokio::task::yield_now().await;
-                    std::thread::yield_now();
                     if let Some(present) = snapshot(&self.base, key).await {
                         req.guard.version = present.version;
                     }
@@ -311,22 +369,26 @@ mutants! {
 
     /// A create looks and writes in two steps.
     create_in_steps {
-        kills: [],
+        kills: [records::lets_one_of_many_creators_win],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 if snapshot(&self.base, key).await.is_some() {
                     return self.base.create(key, req).await;
                 }
-                (0..100).for_each(|_| std::thread::yield_now());
+                gap(100);
                 self.base.delete(key, Delete { only_if: None }).await?;
                 self.base.create(key, req).await
             }
         },
     }
 
-    /// The epoch is not checked.
-    epoch_not_checked {
-        kills: [],
+    /// The epoch of a save is not checked.
+    save_ignores_the_epoch {
+        kills: [
+            records::leaves_the_lock_of_a_refused_save,
+            records::checks_a_save_in_order,
+            records::refuses_every_request_of_an_ended_epoch,
+        ],
         wrong: {
             async fn save(&self, key: &Key, mut req: Save) -> Result<Written> {
                 if let Some(present) = snapshot(&self.base, key).await {
@@ -334,7 +396,13 @@ mutants! {
                 }
                 self.base.save(key, req).await
             }
+        },
+    }
 
+    /// The epoch of a touch is not checked.
+    touch_ignores_the_epoch {
+        kills: [records::refuses_every_request_of_an_ended_epoch],
+        wrong: {
             async fn touch(&self, key: &Key, mut req: Touch) -> Result<Touched> {
                 if let Some(present) = snapshot(&self.base, key).await {
                     req.epoch = present.stamp.epoch;
@@ -344,9 +412,31 @@ mutants! {
         },
     }
 
+    /// The epoch of a delete is not checked.
+    delete_ignores_the_epoch {
+        kills: [
+            records::refuses_every_request_of_an_ended_epoch,
+            records::deletes_under_its_guard_only,
+        ],
+        wrong: {
+            async fn delete(&self, key: &Key, mut req: Delete) -> Result<Deleted> {
+                if let Some(guard) = &mut req.only_if
+                    && let Some(present) = snapshot(&self.base, key).await
+                {
+                    guard.epoch = present.stamp.epoch;
+                }
+                self.base.delete(key, req).await
+            }
+        },
+    }
+
     /// A resent save counts twice.
     resent_save_counts_twice {
-        kills: [],
+        kills: [
+            records::answers_a_resent_save_as_the_first_time,
+            records::counts_each_save_once_when_every_answer_is_lost,
+            records::leaves_all_or_nothing_of_a_dropped_save,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let written = self.base.save(key, req.clone()).await;
@@ -360,7 +450,10 @@ mutants! {
 
     /// It remembers only the last op id.
     remembers_only_the_last_op_id {
-        kills: [],
+        kills: [
+            records::answers_a_resent_save_as_the_first_time,
+            records::answers_a_resent_create_as_the_first_time,
+        ],
         flaws: {
             step: Some(|_, after, _| {
                 after.head.ops[1..].fill(Default::default());
@@ -368,9 +461,26 @@ mutants! {
         },
     }
 
+    /// It remembers one op id too few.
+    forgets_the_oldest_op_id {
+        kills: [
+            records::answers_a_resent_save_as_the_first_time,
+            records::answers_a_resent_create_as_the_first_time,
+        ],
+        flaws: {
+            step: Some(|_, after, _| {
+                after.head.ops[asm_core::OpId::REMEMBERED - 1] = Default::default();
+            }),
+        },
+    }
+
     /// A resend that is not known is never in doubt.
     resend_never_in_doubt {
-        kills: [],
+        kills: [
+            records::cannot_resolve_a_resend_after_too_many_saves,
+            records::tells_a_refused_resend_from_a_doubtful_one,
+            records::tells_a_taken_key_from_a_doubtful_create,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 self.base.save(key, Save { resend: false, ..req }).await
@@ -384,7 +494,12 @@ mutants! {
 
     /// A resend that is not known is always in doubt.
     resend_always_in_doubt {
-        kills: [],
+        kills: [
+            records::applies_a_resend_whose_first_never_arrived_once,
+            records::tells_a_refused_resend_from_a_doubtful_one,
+            records::forgets_the_op_id_of_a_refused_save,
+            records::takes_no_lock_from_the_next_holder_by_a_resend,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let resend = req.resend;
@@ -408,7 +523,7 @@ mutants! {
 
     /// The op id of a refused save is remembered as if it were saved.
     remembers_refused_op_ids notes HashMap<asm_core::OpId, Version> {
-        kills: [],
+        kills: [records::tells_a_refused_resend_from_a_doubtful_one],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let op = req.op;
@@ -428,7 +543,7 @@ mutants! {
 
     /// A resent save with release releases whoever holds by then.
     resend_releases_the_next {
-        kills: [],
+        kills: [records::takes_no_lock_from_the_next_holder_by_a_resend],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let (resend, release) = (req.resend, req.release);
@@ -443,7 +558,11 @@ mutants! {
 
     /// A save revives a deleted record.
     save_revives {
-        kills: [],
+        kills: [
+            records::checks_a_save_in_order,
+            records::revives_nothing_by_a_save,
+            records::tells_the_holder_of_a_deleted_session,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 match self.base.save(key, req.clone()).await {
@@ -469,7 +588,11 @@ mutants! {
 
     /// A touch revives what has expired.
     touch_revives notes HashMap<Key, Draft> {
-        kills: [],
+        kills: [
+            records::leaves_nothing_at_an_expired_key,
+            records::revives_nothing_by_a_touch,
+            records::stays_deleted_under_racing_writers,
+        ],
         wrong: {
             async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
                 let store = self.base.store();
@@ -500,7 +623,11 @@ mutants! {
 
     /// A delete is refused while somebody else holds the lock.
     delete_waits_for_the_lock {
-        kills: [],
+        kills: [
+            records::deletes_over_lock_version_and_queue,
+            records::tells_the_holder_of_a_deleted_session,
+            records::leaves_all_or_nothing_of_a_dropped_delete,
+        ],
         wrong: {
             async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
                 match self.base.inspect(key).await?.holder {
@@ -513,7 +640,10 @@ mutants! {
 
     /// A delete leaves the lock.
     delete_leaves_the_lock notes HashMap<Key, Draft> {
-        kills: [],
+        kills: [
+            records::creates_afresh_where_a_session_was,
+            records::leaves_nothing_of_two_suites_at_once,
+        ],
         wrong: {
             async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
                 let before = self.base.store().look(key);
@@ -536,7 +666,7 @@ mutants! {
 
     /// A delete leaves the fields.
     delete_leaves_fields notes HashMap<Key, Draft> {
-        kills: [],
+        kills: [fields::leaves_no_field_to_the_next_session],
         wrong: {
             async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
                 let before = self.base.store().look(key);
@@ -559,7 +689,11 @@ mutants! {
 
     /// A delete leaves something behind.
     delete_leaves_a_tombstone {
-        kills: [],
+        kills: [
+            records::stays_deleted_under_racing_writers,
+            records::deletes_twice_without_complaint,
+            records::leaves_all_or_nothing_of_a_dropped_delete,
+        ],
         wrong: {
             async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
                 let deleted = self.base.delete(key, req).await;
@@ -573,7 +707,11 @@ mutants! {
 
     /// A second delete claims to have deleted.
     delete_is_always_done {
-        kills: [],
+        kills: [
+            records::leaves_nothing_at_an_unknown_key,
+            records::deletes_twice_without_complaint,
+            records::lets_one_of_many_deleters_win,
+        ],
         wrong: {
             async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
                 match self.base.delete(key, req).await {
@@ -586,7 +724,10 @@ mutants! {
 
     /// A delete's guard is not looked at.
     delete_ignores_its_guard {
-        kills: [],
+        kills: [
+            records::refuses_every_request_of_an_ended_epoch,
+            records::deletes_under_its_guard_only,
+        ],
         wrong: {
             async fn delete(&self, key: &Key, _: Delete) -> Result<Deleted> {
                 self.base.delete(key, Delete { only_if: None }).await
@@ -596,7 +737,11 @@ mutants! {
 
     /// A dropped delete has deleted half: the bytes are gone, the session is not.
     delete_in_steps {
-        kills: [],
+        kills: [
+            records::refuses_every_request_of_an_ended_epoch,
+            records::deletes_under_its_guard_only,
+            records::leaves_all_or_nothing_of_a_dropped_delete,
+        ],
         wrong: {
             async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
                 self.base.store().edit(key, |draft| draft.body = Some(Default::default()));
@@ -606,9 +751,31 @@ mutants! {
         },
     }
 
+    /// A save writes the head only.
+    save_keeps_the_bytes {
+        kills: [
+            records::reads_back_every_byte_of_a_save,
+            records::answers_each_save_with_the_next_version,
+            records::shows_whole_records_to_readers_beside_a_writer,
+        ],
+        wrong: {
+            async fn save(&self, key: &Key, req: Save) -> Result<Written> {
+                let before = self.base.store().look(key).and_then(|draft| draft.body);
+                let written = self.base.save(key, req).await;
+                if matches!(written, Ok(Written::Done { .. })) && before.is_some() {
+                    self.base.store().edit(key, |draft| draft.body = before);
+                }
+                written
+            }
+        },
+    }
+
     /// A save writes the head first and the bytes later.
     save_tears {
-        kills: [],
+        kills: [
+            records::answers_a_resent_save_as_the_first_time,
+            records::leaves_all_or_nothing_of_a_dropped_save,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let data = req.data.clone();
@@ -616,7 +783,7 @@ mutants! {
                 let written = self.base.save(key, req).await;
                 if let (Ok(Written::Done { .. }), Some(old)) = (&written, before) {
                     self.base.store().edit(key, |draft| draft.body = Some(old));
-                    std::thread::yield_now();
+                    gap(100);
                     tokio::task::yield_now().await;
                     let bytes = data.into_bytes();
                     self.base.store().edit(key, |draft| draft.body = Some(bytes));
@@ -628,7 +795,11 @@ mutants! {
 
     /// A create stores an empty record first and the bytes later.
     create_tears {
-        kills: [],
+        kills: [
+            records::answers_a_resent_create_as_the_first_time,
+            records::refuses_a_record_over_the_limit,
+            records::leaves_all_or_nothing_of_a_dropped_create,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let data = req.data.clone().into_bytes();
@@ -645,7 +816,7 @@ mutants! {
 
     /// A touch lowers the lifetime.
     touch_lowers {
-        kills: [],
+        kills: [records::never_lowers_the_lifetime_by_a_touch],
         wrong: {
             async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
                 let (now, ttl) = (self.base.store().now(), req.ttl);
@@ -661,7 +832,11 @@ mutants! {
 
     /// A touch makes a new version.
     touch_bumps_the_version {
-        kills: [],
+        kills: [
+            records::changes_neither_data_nor_version_by_a_touch,
+            records::touches_beside_a_holder,
+            records::ends_a_session_by_the_clock_of_the_store,
+        ],
         wrong: {
             async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
                 let touched = self.base.touch(key, req).await;
@@ -675,7 +850,7 @@ mutants! {
 
     /// A touch is refused while somebody holds the lock.
     touch_waits_for_the_lock {
-        kills: [],
+        kills: [records::touches_beside_a_holder],
         wrong: {
             async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
                 match self.base.inspect(key).await?.holder {
@@ -688,7 +863,11 @@ mutants! {
 
     /// A touch says that it extended, and does not.
     touch_only_says_so {
-        kills: [],
+        kills: [
+            records::never_lowers_the_lifetime_by_a_touch,
+            records::lives_as_long_as_the_last_touch_says,
+            sweep::spares_what_is_touched_at_the_last_moment,
+        ],
         wrong: {
             async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
                 let before = self.base.store().look(key);
@@ -703,7 +882,11 @@ mutants! {
 
     /// A read extends the lifetime.
     read_extends {
-        kills: [],
+        kills: [
+            records::refuses_to_create_on_a_taken_key,
+            records::never_lowers_the_lifetime_by_a_touch,
+            records::changes_nothing_by_a_read,
+        ],
         wrong: {
             async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
                 let opened = self.base.open(key, req).await;
@@ -721,7 +904,11 @@ mutants! {
 
     /// A save never shortens the lifetime.
     save_only_extends {
-        kills: [],
+        kills: [
+            records::sets_the_lifetime_by_a_save,
+            records::ends_a_session_when_the_last_save_says,
+            records::ends_a_session_without_lifetime_at_once,
+        ],
         flaws: {
             step: Some(|before, after, _| {
                 after.head.expires = after.head.expires.max(before.head.expires);
@@ -731,7 +918,11 @@ mutants! {
 
     /// A refused save sets the lifetime.
     refused_save_sets_the_lifetime {
-        kills: [],
+        kills: [
+            records::creates_afresh_where_a_session_was,
+            records::refuses_a_save_under_a_stale_guard,
+            records::leaves_the_lifetime_to_saves_and_touches,
+        ],
         wrong: {
             async fn save(&self, key: &Key, req: Save) -> Result<Written> {
                 let expires = (self.base.store().now() + req.ttl).as_micros();
@@ -746,8 +937,29 @@ mutants! {
 
     /// The limit is not checked.
     limit_not_checked {
-        kills: [],
+        kills: [
+            records::leaves_the_lock_of_a_refused_save,
+            records::leaves_the_lifetime_to_saves_and_touches,
+            records::refuses_a_record_over_the_limit,
+        ],
         flaws: { max_record: usize::MAX, },
+        wrong: {
+            fn info(&self) -> asm_core::DriverInfo {
+                let mut info = asm_entry::EntryStore::info(self.base.store());
+                info.max_record = Flaws::NONE.max_record;
+                info
+            }
+        },
+    }
+
+    /// The limit is one byte too high.
+    limit_off_by_one {
+        kills: [
+            records::leaves_the_lock_of_a_refused_save,
+            records::leaves_the_lifetime_to_saves_and_touches,
+            records::refuses_a_record_over_the_limit,
+        ],
+        flaws: { max_record: Flaws::NONE.max_record + 1, },
         wrong: {
             fn info(&self) -> asm_core::DriverInfo {
                 let mut info = asm_entry::EntryStore::info(self.base.store());
@@ -759,23 +971,28 @@ mutants! {
 
     /// Namespaces are one.
     one_namespace {
-        kills: [],
+        kills: [records::keeps_neighbours_apart, records::leaves_nothing_of_two_suites_at_once],
         flaws: { one_namespace: true, },
     }
 
     /// An expired record still opens.
     expired_opens {
-        kills: [],
+        kills: [
+            records::reads_back_the_head_of_a_create,
+            records::leaves_nothing_at_an_expired_key,
+            records::ends_the_lock_with_its_session,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
-                self.base.create(key, Create { ttl: req.ttl + LONG, ..req }).await
+                let ttl = req.ttl.saturating_add(LONG);
+                self.base.create(key, Create { ttl, ..req }).await
             }
         },
     }
 
     /// A lifetime of zero means forever.
     zero_means_forever {
-        kills: [],
+        kills: [records::ends_a_session_without_lifetime_at_once],
         wrong: {
             async fn create(&self, key: &Key, mut req: Create) -> Result<Created> {
                 if req.ttl.is_zero() {
@@ -788,7 +1005,7 @@ mutants! {
 
     /// The longest lifetime overflows.
     longest_lifetime_overflows {
-        kills: [],
+        kills: [records::bears_the_longest_lifetime],
         wrong: {
             async fn create(&self, key: &Key, mut req: Create) -> Result<Created> {
                 if req.ttl == Duration::MAX {
@@ -801,7 +1018,7 @@ mutants! {
 
     /// The time is the client's.
     asks_the_client {
-        kills: [],
+        kills: [records::ends_a_session_by_the_clock_of_the_store],
         flaws: { asks_the_client: true, },
     }
 }

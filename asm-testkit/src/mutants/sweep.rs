@@ -11,7 +11,12 @@ use super::mutants;
 mutants! {
     /// What was touched since it was made is removed.
     sweep_removes_a_touched_session notes HashMap<Key, Timestamp> {
-        kills: [],
+        kills: [
+            sweep::counts_each_removal_once,
+            sweep::spares_what_lives_on_since_the_scan,
+            sweep::sweeps_beside_others,
+            sweep::sweeps_no_neighbour,
+        ],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let end = self.base.store().now() + req.ttl;
@@ -35,7 +40,11 @@ mutants! {
 
     /// Nothing is removed.
     sweep_removes_nothing {
-        kills: [],
+        kills: [
+            sweep::removes_what_is_over_and_nothing_else,
+            sweep::counts_each_removal_once,
+            sweep::sweeps_beside_others,
+        ],
         wrong: {
             async fn sweep(&self, _: SweepStep) -> Result<Swept> {
                 Ok(Swept::default())
@@ -45,7 +54,11 @@ mutants! {
 
     /// Removals are not counted.
     sweep_does_not_count {
-        kills: [],
+        kills: [
+            sweep::counts_each_removal_once,
+            sweep::sweeps_beside_others,
+            sweep::sweeps_no_neighbour,
+        ],
         wrong: {
             async fn sweep(&self, step: SweepStep) -> Result<Swept> {
                 let swept = self.base.sweep(step).await?;
@@ -56,7 +69,7 @@ mutants! {
 
     /// There is one batch.
     sweep_in_one_batch {
-        kills: [],
+        kills: [sweep::goes_in_batches, sweep::goes_on_from_an_old_cursor],
         wrong: {
             async fn sweep(&self, step: SweepStep) -> Result<Swept> {
                 let batch = NonZeroUsize::MAX;
@@ -67,7 +80,11 @@ mutants! {
 
     /// It ends after the first batch.
     sweep_ends_early {
-        kills: [],
+        kills: [
+            sweep::counts_each_removal_once,
+            sweep::sweeps_beside_others,
+            sweep::goes_on_from_an_old_cursor,
+        ],
         wrong: {
             async fn sweep(&self, step: SweepStep) -> Result<Swept> {
                 let swept = self.base.sweep(step).await?;
@@ -78,7 +95,7 @@ mutants! {
 
     /// Any cursor will do.
     sweep_takes_any_cursor {
-        kills: [],
+        kills: [sweep::refuses_a_foreign_cursor],
         wrong: {
             async fn sweep(&self, step: SweepStep) -> Result<Swept> {
                 let from = step.from.filter(|Cursor(bytes)| bytes.len() == Key::LEN);

@@ -1,13 +1,13 @@
 //! What can be wrong when something goes wrong.
 
-use asm_core::{Create, Created, Error, Key, LockState, LockStore, Result, SessionStore};
+use asm_core::{Create, Created, Error, Key, Label, LockState, LockStore, Result, SessionStore};
 
 use super::mutants;
 
 mutants! {
     /// A call waits while somebody waits for the lock.
     waits_behind_waiters {
-        kills: [],
+        kills: [locks::second_holds_after_the_first],
         wrong: {
             async fn inspect(&self, key: &Key) -> Result<LockState> {
                 let state = self.base.inspect(key).await?;
@@ -21,7 +21,7 @@ mutants! {
 
     /// A failure does not say whose it is, nor of what.
     nameless_failures {
-        kills: [],
+        kills: [trouble::names_verb_and_driver_in_its_failures],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let created = self.base.create(key, req).await;
@@ -30,9 +30,24 @@ mutants! {
         },
     }
 
+    /// A label tells the token of its holder.
+    label_tells_the_token {
+        kills: [trouble::shows_no_secret],
+        wrong: {
+            async fn inspect(&self, key: &Key) -> Result<LockState> {
+                let mut state = self.base.inspect(key).await?;
+                let grant = self.base.store().look(key).and_then(|draft| draft.lock.grant);
+                if let (Some(holder), Some(grant)) = (&mut state.holder, grant) {
+                    holder.label = Label::new(&String::from_utf8_lossy(&grant.token));
+                }
+                Ok(state)
+            }
+        },
+    }
+
     /// A failure tells the key.
     failure_tells_the_key {
-        kills: [],
+        kills: [trouble::shows_no_secret],
         wrong: {
             async fn create(&self, key: &Key, req: Create) -> Result<Created> {
                 let created = self.base.create(key, req).await;

@@ -1,0 +1,109 @@
+//! The tester, tested: every mutant is caught by the cases that it names, every case on drivers is
+//! needed by a mutant, and nothing is caught that is not wrong.
+
+use std::{
+    collections::HashSet,
+    panic,
+    sync::{
+        Mutex, Once,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use asm_testkit::{CASES, Case, Way, mutants::Mutant};
+
+/// How long a case may take when nothing is wrong. Some do much, and machines are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn every_mutant_is_caught_by_the_cases_it_names() {
+    let trials: Vec<(&Mutant, &Case)> = Mutant::all()
+        .flat_map(|mutant| mutant.killers().map(move |case| (mutant, case)))
+        .collect();
+    let survivors = in_parallel(&trials, |(mutant, case)| {
+        let passed = mutant.suite().check(Way::Direct, case).is_ok();
+        passed.then(|| format!("{} survives {case}", mutant.name))
+    });
+    assert!(survivors.is_empty(), "{}", survivors.join("\n"));
+    println!("{} times a mutant was caught", trials.len());
+}
+
+#[test]
+fn every_mutant_is_caught_by_some_case() {
+    for mutant in Mutant::all() {
+        assert!(!mutant.kills.is_empty(), "{} names no case", mutant.name);
+    }
+}
+
+#[test]
+fn every_case_is_needed_by_a_mutant() {
+    let idle: Vec<String> = CASES
+        .iter()
+        .filter(|case| Mutant::parts().any(|part| part == case.module))
+        .filter(|case| Mutant::caught_by(case).next().is_none())
+        .map(ToString::to_string)
+        .collect();
+    assert!(idle.is_empty(), "no mutant needs {}", idle.join(", "));
+}
+
+#[test]
+fn every_case_passes_when_nothing_is_wrong() {
+    let trials: Vec<(&Mutant, &Case)> = Mutant::healthy()
+        .flat_map(|healthy| healthy.cases().map(move |case| (healthy, case)))
+        .collect();
+    let failures = in_parallel(&trials, |(healthy, case)| {
+        let suite = healthy.suite().patience(PATIENCE);
+        let failure = suite.check(Way::Direct, case).err()?;
+        Some(format!("{case} fails with {}: {failure}", healthy.name))
+    });
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn no_two_mutants_have_one_name() {
+    let mut names = HashSet::new();
+    for mutant in Mutant::all().chain(Mutant::healthy()) {
+        assert!(names.insert(mutant.name), "{} is there twice", mutant.name);
+    }
+}
+
+/// Tries all of them on as many threads as there are processors; answers what was found.
+fn in_parallel<T: Sync>(
+    trials: &[T],
+    attempt: impl Fn(&T) -> Option<String> + Sync,
+) -> Vec<String> {
+    be_quiet_about_cases();
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Some(what) = attempt(trial) {
+                        found.lock().expect("no panic under it").push(what);
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().expect("no panic under it")
+}
+
+/// Cases run on threads of their own, which are named after them; their panics are answers here and
+/// no news.
+fn be_quiet_about_cases() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let ours = thread::current().name().is_some_and(|name| {
+                CASES.iter().any(|case| case.to_string() == name) || name == "tokio-rt-worker"
+            });
+            if !ours {
+                loud(info);
+            }
+        }));
+    });
+}
