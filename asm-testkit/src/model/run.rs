@@ -266,7 +266,7 @@ impl<'a> Run<'a> {
 
     fn fence(&self, exchange: &Exchange, fence: Fence) -> Fence {
         let known = self.fences.get(&(exchange.at, exchange.life));
-        Fence::new(known.map_or(fence.get(), |known| known.translate(fence.get())))
+        Fence::new(known.map_or_else(|| fence.get(), |known| known.translate(fence.get())))
     }
 
     fn compare(

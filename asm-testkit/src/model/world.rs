@@ -855,12 +855,12 @@ impl World {
             Interrupt::Needs(_) => unreachable!("every part is loaded"),
         });
         slot.look_around(self.now);
-        let answered = self.set_off(at, turn.into_effects());
+        let answered = self.set_off(at, &turn.into_effects());
         (answer, answered)
     }
 
     /// Those who are woken look.
-    fn set_off(&mut self, at: usize, effects: Effects) -> Answered {
+    fn set_off(&mut self, at: usize, effects: &Effects) -> Answered {
         let slot = &mut self.slots[at];
         if let Some((change, epoch)) = effects.change() {
             for subscription in &mut slot.subscriptions {
@@ -901,7 +901,7 @@ impl World {
             answered.push((ticket, acquired.seen(&[]).noted("waited")));
         }
         self.slots[at].look_around(self.now);
-        answered.extend(self.set_off(at, turn.into_effects()));
+        answered.extend(self.set_off(at, &turn.into_effects()));
         answered
     }
 
