@@ -6,25 +6,11 @@
 //! which they differ is shrunk to a short one, and shown.
 //!
 //! ```no_run
-//! # use std::{sync::Arc, time::Duration};
-//! # use asm_core::{Clock, Driver};
-//! # use asm_testkit::Harness;
-//! # #[derive(Debug)]
-//! # struct TapeHarness;
-//! # impl TapeHarness { async fn start() -> Self { Self } }
-//! # #[async_trait::async_trait]
-//! # impl Harness for TapeHarness {
-//! #     async fn connect(&self) -> Arc<dyn Driver> { unimplemented!() }
-//! #     async fn neighbour(&self) -> Arc<dyn Driver> { unimplemented!() }
-//! #     fn recheck(&self) -> Duration { unimplemented!() }
-//! #     fn clock(&self) -> Arc<dyn Clock> { unimplemented!() }
-//! #     async fn advance(&self, by: Duration) { unimplemented!() }
-//! #     async fn holdings(&self) -> usize { unimplemented!() }
-//! #     async fn stop(&self) {}
-//! # }
-//! #[test]
-//! fn answers_as_the_model_does() {
-//!     asm_testkit::model::check(TapeHarness::start, asm_testkit::model::Options::default());
+//! use asm_testkit::{Harness, model};
+//!
+//! /// The body of a test, for whichever harness your driver has.
+//! fn answers_as_the_model_does<H: Harness>(start: fn() -> H) {
+//!     model::check(move || async move { start() }, model::Options::default());
 //! }
 //! ```
 //!
