@@ -125,8 +125,8 @@ pub enum CodecRole {
     Seal,
 }
 
-/// What an encoding gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an encoding gave. `Debug` shows lengths only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Encoded {
     /// These bytes, which the decoder understands.
     Coded(Bytes),
@@ -135,8 +135,8 @@ pub enum Encoded {
     Declined(Bytes),
 }
 
-/// What is encoded, and what it is bound to.
-#[derive(Clone, Copy, Debug)]
+/// What is encoded, and what it is bound to. `Debug` shows neither names nor secrets.
+#[derive(Clone, Copy)]
 pub struct CodecContext<'a> {
     /// The session.
     pub key: &'a Key,
@@ -150,8 +150,8 @@ pub struct CodecContext<'a> {
     pub limit: usize,
 }
 
-/// A part of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A part of a session. `Debug` does not show the name of a field.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Part<'a> {
     /// What the session layer knows about the session.
     Head,
@@ -159,4 +159,53 @@ pub enum Part<'a> {
     Body,
     /// The item of a lockless field of this name.
     Field(&'a str),
+}
+
+impl Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, bytes) = match self {
+            Self::Coded(bytes) => ("Coded", bytes),
+            Self::Declined(bytes) => ("Declined", bytes),
+        };
+        write!(f, "{name}({} bytes)", bytes.len())
+    }
+}
+
+impl Debug for CodecContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CodecContext")
+            .field("part", &self.part)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head => "Head",
+            Self::Body => "Body",
+            Self::Field(_) => "Field(..)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_encoded_shows() {
+        let context = CodecContext {
+            key: &Key::from_bytes([7; 16]),
+            part: Part::Field("card"),
+            associated: b"header",
+            client_half: Some(&[9; 32]),
+            limit: 5,
+        };
+        let shown = format!("{context:?}");
+        assert_eq!(shown, "CodecContext { part: Field(..), limit: 5, .. }");
+        let plain = Encoded::Declined(Bytes::from_static(b"4111"));
+        assert_eq!(format!("{plain:?}"), "Declined(4 bytes)");
+    }
 }

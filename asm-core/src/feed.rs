@@ -58,7 +58,8 @@ impl Debug for Subscribed {
     }
 }
 
-/// Something that happened to a session.
+/// Something that happened to a session. Two saves that race may be told of in either order; the
+/// version with the higher number is the newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {

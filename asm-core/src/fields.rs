@@ -123,8 +123,9 @@ pub struct FieldWrite {
     pub epoch: Epoch,
     /// This change's name.
     pub op: OpId,
-    /// `None` at the first sending; in a resend, how long ago the first was. A store that has
-    /// forgotten op ids younger than that answers `Unknown` instead of applying it again.
+    /// `None` at the first sending; in a resend, how long ago the first was at most when the resend
+    /// arrives: the time since then, and the deadline of this call. A store that has forgotten op
+    /// ids younger than that answers `Unknown` instead of applying it again.
     pub resend: Option<Duration>,
     /// What to do.
     pub change: FieldChange,

@@ -33,7 +33,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// - A dropped future leaves no lock and no ticket behind.
     ///
     /// # Errors
-    /// Only those of the store.
+    /// Only those of the store. Whether the lock is ours is unknown then: acquire again with the
+    /// same token, or release it.
     async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired>;
 
     /// Makes our grant last for `hold` from now, if that is longer than what is left.

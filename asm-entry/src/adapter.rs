@@ -107,11 +107,11 @@ impl<S: EntryStore> SessionStore for EntryDriver<S> {
             .run("create", key, RECORD, move |entry, turn| {
                 entry.create(turn, &req)
             })
-            .await?;
+            .await;
         if let Some(attempt) = attempt {
             attempt.over();
         }
-        Ok(created)
+        created
     }
 
     async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
@@ -125,9 +125,9 @@ impl<S: EntryStore> SessionStore for EntryDriver<S> {
             .run("open", key, RECORD.and(Parts::BODY), move |entry, turn| {
                 entry.open(turn, &req)
             })
-            .await?;
+            .await;
         attempt.over();
-        Ok(opened)
+        opened
     }
 
     async fn save(&self, key: &Key, req: Save) -> Result<Written> {
@@ -157,9 +157,9 @@ impl<S: EntryStore> SessionStore for EntryDriver<S> {
 impl<S: EntryStore> LockStore for EntryDriver<S> {
     async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired> {
         let attempt = self.undo_if_dropped(key, wish.claim.token);
-        let acquired = self.wait_for(key, wish).await?;
+        let acquired = self.wait_for(key, wish).await;
         attempt.over();
-        Ok(acquired)
+        acquired
     }
 
     async fn renew(&self, key: &Key, token: &LockToken, hold: Duration) -> Result<Renewed> {
@@ -237,12 +237,12 @@ impl<S: EntryStore> EntryDriver<S> {
     /// is as random as jitter needs it.
     fn recheck(&self, token: &LockToken) -> Duration {
         let recheck = self.store.timing().recheck;
-        recheck - recheck / 4 * u32::from(token.as_bytes()[0]) / 256
+        recheck - recheck / 1024 * u32::from(token.as_bytes()[0])
     }
 }
 
-/// An attempt to lock. Dropped before it is over (cancelled, or failed with the state unknown), it
-/// is undone.
+/// An attempt to lock. Dropped before there is an answer, it is undone. (After an error the caller
+/// knows as much as anybody, and may ask again under the same token.)
 struct Attempt<'a, S: EntryStore> {
     driver: &'a EntryDriver<S>,
     key: Key,

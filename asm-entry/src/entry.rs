@@ -320,11 +320,9 @@ impl Entry {
         lock: Option<Lock>,
         fields: Option<Fields>,
     ) -> Result<Self> {
-        if head.number == 0 {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                "a stored head has no version",
-            ));
+        if head.number == 0 || head.number == u64::MAX {
+            let what = "a stored head has no version, or the last one";
+            return Err(Error::new(ErrorKind::Corrupt, what));
         }
         Ok(Self {
             number: head.number,

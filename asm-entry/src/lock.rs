@@ -417,7 +417,7 @@ impl Lock {
     }
 
     fn hand(&mut self, grant: Grant) {
-        self.fence += 1;
+        self.fence = self.fence.saturating_add(1);
         self.grant = Some(grant);
     }
 

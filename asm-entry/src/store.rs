@@ -133,6 +133,10 @@ pub trait Scan: Debug + Send + Sync + 'static {
     /// Looks at about `batch` records from a cursor on, and answers those that are due. Each of
     /// them is looked at again, in a transaction, before it is removed.
     ///
+    /// The indexes of subjects are the store's own to clean: entries whose time is over are dropped
+    /// on the way (see [`SubjectEntry::is_due`]), or nobody would drop those of a user who never
+    /// comes back.
+    ///
     /// # Errors
     /// `Invalid` for a cursor that is not of this store.
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due>;

@@ -1,5 +1,7 @@
 //! The index of one subject.
 
+use std::collections::HashSet;
+
 use asm_core::{Key, Reserve, Reserved, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,12 @@ impl SubjectEntry {
         Reserved::Done { generation }
     }
 
+    /// Whether an entry of it is over, so that a sweep should [look](Self::items) at it.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.items.iter().any(|item| item.until <= now)
+    }
+
     /// The sessions that may still live, the one reserved first standing first.
     pub fn items(&mut self, now: Timestamp) -> &[SubjectItem] {
         self.settle(now);
@@ -84,6 +92,7 @@ impl SubjectEntry {
     /// Drops sessions; answers how many there were.
     pub fn forget(&mut self, keys: &[Key]) -> usize {
         let before = self.items.len();
+        let keys: HashSet<_> = keys.iter().collect();
         self.items.retain(|item| !keys.contains(&item.key));
         before - self.items.len()
     }

@@ -1,7 +1,7 @@
 //! Waking a waiter in this process.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,7 +12,14 @@ use tokio::sync::Notify;
 /// handle: the waker may be another handle than the waiter.
 #[derive(Debug, Default)]
 pub struct Wakeups {
-    waiting: Mutex<HashMap<LockToken, Arc<Notify>>>,
+    waiting: Mutex<HashMap<LockToken, Place>>,
+}
+
+/// Where a token is listened for: by a request, and perhaps by its resend.
+#[derive(Debug, Default)]
+struct Place {
+    ears: usize,
+    notify: Arc<Notify>,
 }
 
 impl Wakeups {
@@ -25,7 +32,10 @@ impl Wakeups {
     /// Listens for a token until the ear is dropped. A wake-up that comes before
     /// [`Ear::woken`] is awaited is kept.
     pub fn listen(&self, token: LockToken) -> Ear<'_> {
-        let notify = Arc::clone(self.waiting().entry(token).or_default());
+        let mut waiting = self.waiting();
+        let place = waiting.entry(token).or_default();
+        place.ears += 1;
+        let notify = Arc::clone(&place.notify);
         Ear {
             wakeups: self,
             token,
@@ -35,16 +45,14 @@ impl Wakeups {
 
     /// Wakes the waiter of this token; `false` when nobody here waits for it.
     pub fn wake(&self, token: &LockToken) -> bool {
-        // Under the mutex, with no clone of it: the ear that is dropped last counts them.
         let waiting = self.waiting();
-        let notify = waiting.get(token);
-        notify
-            .inspect(|notify| {
-                // All who wait under this token (a request and its resend), or the next who does.
-                notify.notify_waiters();
-                notify.notify_one();
-            })
-            .is_some()
+        let place = waiting.get(token);
+        if let Some(Place { notify, .. }) = place {
+            // All who wait under this token, or the next who does.
+            notify.notify_waiters();
+            notify.notify_one();
+        }
+        place.is_some()
     }
 
     /// How many listen.
@@ -59,7 +67,7 @@ impl Wakeups {
         self.len() == 0
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<LockToken, Arc<Notify>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<LockToken, Place>> {
         // The map is whole between any two statements of ours.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,10 +90,11 @@ impl Ear<'_> {
 
 impl Drop for Ear<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.wakeups.waiting();
-        // Another ear of the same token (a resend) keeps the place.
-        if Arc::strong_count(&self.notify) == 2 {
-            waiting.remove(&self.token);
+        if let Entry::Occupied(mut place) = self.wakeups.waiting().entry(self.token) {
+            place.get_mut().ears -= 1;
+            if place.get().ears == 0 {
+                place.remove();
+            }
         }
     }
 }

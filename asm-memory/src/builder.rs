@@ -50,8 +50,8 @@ impl MemoryBuilder {
         self
     }
 
-    /// The most bytes that sessions may take, 1 GiB by default: records, fields, and 136 bytes for
-    /// each session itself. A write that needs more is refused as `Full` and changes nothing.
+    /// The most bytes that sessions may take, 1 GiB by default: records, fields, index entries, and
+    /// 136 bytes for each session itself. Locks, queues and the maps around all that come on top. A write that needs more is refused as `Full` and changes nothing.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -66,11 +66,11 @@ impl MemoryBuilder {
         self
     }
 
-    /// How often a waiter looks again when nothing wakes it, 1 s by default. A hand-off is
-    /// provisional for twice that time.
+    /// How often a waiter looks again when nothing wakes it: 1 s by default, 1 ms at least. A
+    /// hand-off is provisional for twice that time.
     #[must_use]
     pub fn recheck(mut self, interval: Duration) -> Self {
-        self.timing = Timing::of_recheck(interval);
+        self.timing = Timing::of_recheck(interval.max(Duration::from_millis(1)));
         self
     }
 

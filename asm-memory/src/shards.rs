@@ -11,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 pub(crate) const SHARDS: usize = 64;
 
 /// How many places a search looks at while it keeps others waiting.
-const LOOK: usize = 1024;
+pub(crate) const LOOK: usize = 1024;
 
 /// A map in shards. Values are boxed, so that the free places of a table cost a pointer each.
 #[derive(Debug)]
@@ -72,25 +72,29 @@ impl<K: Hash + Eq + Copy, V> Shards<K, V> {
         }
     }
 
-    /// Looks at the next few values from a place on, and answers where to go on. Places move when
-    /// a table grows; what was missed by that is found the next time.
-    pub(crate) fn look(&self, from: Place, mut at: impl FnMut(&K, &V)) -> Option<Place> {
+    /// Looks at the next few values from a place on; answers how many places it looked at, and where
+    /// to go on. Places move when a table grows; what was missed by that is found the next time.
+    pub(crate) fn look(&self, from: Place, mut at: impl FnMut(&K, &V)) -> (usize, Option<Place>) {
         let shard = self.lock(from.shard);
         let end = shard.num_buckets().min(from.bucket.saturating_add(LOOK));
         for slot in (from.bucket..end).filter_map(|bucket| shard.get_bucket(bucket)) {
             at(&slot.key, &slot.value);
         }
+        let (looked, next) = (end.saturating_sub(from.bucket), from.shard + 1);
         if end < shard.num_buckets() {
-            return Some(Place {
-                bucket: end,
-                ..from
-            });
+            return (
+                looked,
+                Some(Place {
+                    bucket: end,
+                    ..from
+                }),
+            );
         }
-        let next = from.shard + 1;
-        (next < SHARDS).then_some(Place {
+        let next = (next < SHARDS).then_some(Place {
             shard: next,
             bucket: 0,
-        })
+        });
+        (looked, next)
     }
 
     pub(crate) fn len(&self) -> usize {

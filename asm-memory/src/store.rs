@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Ordering::{Equal, Greater, Less},
+    fmt,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex,
@@ -22,11 +23,10 @@ use futures_util::FutureExt;
 
 use crate::{
     MemoryBuilder,
-    shards::{Place, Shards},
+    shards::{LOOK, Place, Shards},
 };
 
 /// Entries in maps. No transaction of it ever waits.
-#[derive(Debug)]
 pub(crate) struct MemoryStore {
     settings: MemoryBuilder,
     entries: Shards<Key, Entry>,
@@ -34,7 +34,7 @@ pub(crate) struct MemoryStore {
     sessions: AtomicUsize,
     bytes: AtomicUsize,
     /// Where the dead are searched for next when room is short.
-    reclaim: Mutex<Place>,
+    reclaim: Mutex<Walk>,
     wakeups: Wakeups,
     feed: Feed,
 }
@@ -120,31 +120,120 @@ impl MemoryStore {
         };
     }
 
+    /// Below this much room the dead are searched for: a record, or an eighth if that is less.
+    fn spare(&self) -> usize {
+        self.settings.max_record.min(self.settings.max_bytes / 8)
+    }
+
     /// When room is short, a step first clears the dead from a few places, the next step from the
     /// next few.
     fn reclaim_if_short(&self) {
         let short = self.sessions() >= self.settings.max_sessions
-            || self.bytes().saturating_add(self.settings.max_record) > self.settings.max_bytes;
+            || self.bytes().saturating_add(self.spare()) > self.settings.max_bytes;
         // One at a time is enough.
-        let Some(mut place) = short.then(|| self.reclaim.try_lock().ok()).flatten() else {
+        let Some(mut walk) = short.then(|| self.reclaim.try_lock().ok()).flatten() else {
             return;
         };
         let mut due = Due::default();
-        *place = self.look_for_due(*place, &mut due).unwrap_or_default();
-        drop(place);
+        *walk = self.look_for_due(*walk, &mut due).1.unwrap_or_default();
+        drop(walk);
         for key in &due.keys {
             self.run(key, Entry::settle);
         }
     }
 
-    fn look_for_due(&self, from: Place, due: &mut Due) -> Option<Place> {
+    /// Looks at the next few places: notes sessions that are due, and drops what is over in indexes.
+    /// Answers how many places these were, and where to go on.
+    fn look_for_due(&self, from: Walk, due: &mut Due) -> (usize, Option<Walk>) {
         let now = self.settings.clock.now();
-        self.entries.look(from, |key, entry| {
-            due.examined += 1;
-            if entry.expires() <= now {
-                due.keys.push(*key);
+        let Walk { table, place } = from;
+        match table {
+            Table::Entries => {
+                let (looked, next) = self.entries.look(place, |key, entry| {
+                    due.examined += 1;
+                    if entry.expires() <= now {
+                        due.keys.push(*key);
+                    }
+                });
+                let then = Walk::of(Table::Indexes, Place::default());
+                (
+                    looked,
+                    Some(next.map_or(then, |place| Walk::of(table, place))),
+                )
             }
-        })
+            Table::Indexes => {
+                let mut stale = Vec::new();
+                let (looked, next) = self.indexes.look(place, |subject, index| {
+                    due.examined += 1;
+                    if index.is_due(now) {
+                        stale.push(*subject);
+                    }
+                });
+                for subject in &stale {
+                    self.settle_index(subject);
+                }
+                (looked, next.map(|place| Walk::of(table, place)))
+            }
+        }
+    }
+
+    fn settle_index(&self, subject: &Subject) {
+        let settle = |index: &mut SubjectEntry| {
+            let before = weight(index);
+            index.items(self.settings.clock.now());
+            self.weigh(before, weight(index));
+        };
+        self.indexes.with(
+            subject,
+            SubjectEntry::default,
+            SubjectEntry::is_empty,
+            settle,
+        );
+    }
+}
+
+/// Where a search for the dead goes on: through all entries, then through all indexes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walk {
+    table: Table,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Table {
+    #[default]
+    Entries,
+    Indexes,
+}
+
+impl Walk {
+    fn of(table: Table, place: Place) -> Self {
+        Self { table, place }
+    }
+
+    fn cursor(self) -> Cursor {
+        let table = [self.table as u8];
+        Cursor(Bytes::from([&table[..], &self.place.to_bytes()].concat()))
+    }
+
+    fn at(Cursor(bytes): &Cursor) -> Option<Self> {
+        let (table, place) = bytes.split_first()?;
+        let table = match table {
+            0 => Table::Entries,
+            1 => Table::Indexes,
+            _ => return None,
+        };
+        Some(Self::of(table, Place::from_bytes(place)?))
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    /// Shows how much there is, not what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("sessions", &self.sessions())
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,6 +264,7 @@ impl EntryStore for MemoryStore {
         R: Send + 'static,
         F: FnMut(&mut SubjectEntry, Timestamp) -> R + Send + 'static,
     {
+        self.reclaim_if_short();
         let run = |index: &mut SubjectEntry| {
             let now = self.settings.clock.now();
             let before = index.clone();
@@ -217,20 +307,24 @@ impl EntryStore for MemoryStore {
 impl Scan for MemoryStore {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
         let mut due = Due::default();
-        let mut place = Some(from.as_ref().map_or(Ok(Place::default()), place_of)?);
-        while let Some(from) = place {
-            if due.examined >= batch.get() as u64 {
-                due.next = Some(Cursor(Bytes::copy_from_slice(&from.to_bytes())));
+        let mut walk = Some(from.as_ref().map_or(Ok(Walk::default()), walk_of)?);
+        // Most places may be free: they count too, so that a step ends.
+        let mut left = batch.get().max(LOOK).saturating_mul(2);
+        while let Some(from) = walk {
+            if due.examined >= batch.get() as u64 || left == 0 {
+                due.next = Some(from.cursor());
                 break;
             }
-            place = self.look_for_due(from, &mut due);
+            let (looked, next) = self.look_for_due(from, &mut due);
+            left = left.saturating_sub(looked);
+            walk = next;
         }
         Ok(due)
     }
 }
 
-fn place_of(cursor: &Cursor) -> Result<Place> {
-    Place::from_bytes(&cursor.0).ok_or_else(|| {
+fn walk_of(cursor: &Cursor) -> Result<Walk> {
+    Walk::at(cursor).ok_or_else(|| {
         Error::new(
             ErrorKind::Invalid,
             "this cursor is not of the memory driver",

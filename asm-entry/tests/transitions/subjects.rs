@@ -76,6 +76,7 @@ fn an_entry_ends_with_its_time_and_reserving_never_shortens_it() {
             ..reserve(1, None)
         },
     );
+    assert!(!index.is_due(at(3599)) && index.is_due(at(3600)));
     assert_eq!(keys(&mut index, at(3599)), [key(1)]);
     assert!(keys(&mut index, at(3600)).is_empty());
     index.reserve(at(0), &reserve(1, None));
