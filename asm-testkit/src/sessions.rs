@@ -134,10 +134,17 @@ pub fn shared<D: Driver>(driver: D) -> Arc<D> {
     Arc::new(driver)
 }
 
-/// Whether nobody holds the lock of this session, and nobody waits for it.
+/// Whether nobody holds the lock of this session, and nobody waits for it, once what was abandoned
+/// has come to its end: a driver on threads may need some looks for that.
 pub async fn is_free(sessions: &Sessions, handle: Key) -> bool {
-    let driver = sessions.driver();
-    crate::waiting::is_free(driver, &handle).await
+    const LOOKS: usize = 2000;
+    for _ in 0..LOOKS {
+        if crate::waiting::is_free(sessions.driver(), &handle).await {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
 }
 
 /// That a call of the session layer is refused so.

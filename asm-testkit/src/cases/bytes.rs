@@ -18,7 +18,7 @@ use serde::Deserialize;
 use self::codecs::{Declining, Failing, Runs, Sealing, Stopped};
 use crate::{
     Harness, Layer, Layered, expect, given,
-    sessions::{builder, built, client, issued, open, over, plain, saved, stored, value},
+    sessions::{builder, built, client, is_free, issued, open, over, plain, saved, stored, value},
 };
 
 /// Each chain writes, each other one reads it, changes something else, and is read.
@@ -202,7 +202,7 @@ pub async fn survives_lying_lengths(h: &dyn Harness) {
 
 /// It is a value that cannot be read, and the rest of the session can.
 pub async fn survives_a_value_that_nests_deeply(h: &dyn Harness) {
-    const DEPTH: usize = 30_000;
+    const DEPTH: usize = 5_000;
     let chain = Edited::new(h, 0).await;
     let text = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
     let id = stored(&chain.sessions, |session| {
@@ -579,6 +579,7 @@ fn typed(error: &SessionError) {
 
 /// Puts these bytes in the place of a record.
 async fn replace(sessions: &Sessions, id: &SessionId, bytes: Vec<u8>) {
+    assert!(is_free(sessions, id.handle()).await);
     let record = given::read(sessions.driver(), &id.handle()).await;
     let save = given::save(&record, bytes);
     expect::written(sessions.driver().save(&id.handle(), save).await);
