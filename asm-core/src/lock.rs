@@ -33,8 +33,8 @@ pub trait LockStore: Debug + Send + Sync + 'static {
     /// - A dropped future leaves no lock and no ticket behind.
     ///
     /// # Errors
-    /// Only those of the store. Whether the lock is ours is unknown then: acquire again with the
-    /// same token, or release it.
+    /// Only those of the store. After a [retryable](crate::Error::is_retryable) one the lock may be
+    /// ours: acquire again with the same token, or release it. After any other it is not.
     async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired>;
 
     /// Makes our grant last for `hold` from now, if that is longer than what is left.

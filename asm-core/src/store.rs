@@ -40,8 +40,9 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     /// - A dropped future leaves no lock behind.
     ///
     /// # Errors
-    /// `Corrupt` when the store holds something else under this key. Whether a lock that was asked
-    /// for is ours is unknown after an error: open again with the same token, or release it.
+    /// `Corrupt` when the store holds something else under this key. After a
+    /// [retryable](crate::Error::is_retryable) error a lock that was asked for may be ours: open
+    /// again with the same token, or release it.
     async fn open(&self, key: &Key, req: Open) -> Result<Opened>;
 
     /// Writes a new version, if the guard holds.

@@ -109,7 +109,7 @@ impl<S: EntryStore> SessionStore for EntryDriver<S> {
             })
             .await;
         if let Some(attempt) = attempt {
-            attempt.over();
+            attempt.answered(&created);
         }
         created
     }
@@ -126,7 +126,7 @@ impl<S: EntryStore> SessionStore for EntryDriver<S> {
                 entry.open(turn, &req)
             })
             .await;
-        attempt.over();
+        attempt.answered(&opened);
         opened
     }
 
@@ -158,7 +158,7 @@ impl<S: EntryStore> LockStore for EntryDriver<S> {
     async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired> {
         let attempt = self.undo_if_dropped(key, wish.claim.token);
         let acquired = self.wait_for(key, wish).await;
-        attempt.over();
+        attempt.answered(&acquired);
         acquired
     }
 
@@ -241,8 +241,7 @@ impl<S: EntryStore> EntryDriver<S> {
     }
 }
 
-/// An attempt to lock. Dropped before there is an answer, it is undone. (After an error the caller
-/// knows as much as anybody, and may ask again under the same token.)
+/// An attempt to lock. Dropped before there is an answer, it is undone.
 struct Attempt<'a, S: EntryStore> {
     driver: &'a EntryDriver<S>,
     key: Key,
@@ -250,8 +249,12 @@ struct Attempt<'a, S: EntryStore> {
 }
 
 impl<S: EntryStore> Attempt<'_, S> {
-    fn over(mut self) {
-        self.token = None;
+    /// The caller knows how it went. After an error that another try may mend it may ask again under
+    /// the same token; after any other nothing is left of the attempt.
+    fn answered<T>(mut self, answer: &Result<T>) {
+        if answer.as_ref().err().is_none_or(Error::is_retryable) {
+            self.token = None;
+        }
     }
 }
 
