@@ -127,6 +127,10 @@ pub async fn spares_what_is_touched_at_the_last_moment(h: &dyn Harness) {
             sessions.push(given::stored_as(&*r1, short_lived()).await);
         }
         h.advance(SHORT - r1.info().ttl_resolution).await;
+        // One is touched before the race for sure.
+        let (first, session) = &sessions[0];
+        let touched = r1.touch(first, given::touch(session, TTL)).await;
+        assert!(matches!(touched, Ok(Touched::Done { .. })), "{touched:?}");
         let racers = (0..3).map(|i| {
             let (r1, r2) = (Arc::clone(&r1), Arc::clone(&r2));
             let sessions = sessions.clone();
@@ -149,7 +153,7 @@ pub async fn spares_what_is_touched_at_the_last_moment(h: &dyn Harness) {
         let (alive, ()) =
             futures_util::future::join(together(racers), h.advance(r1.info().ttl_resolution)).await;
         sweep(&r2, 100).await;
-        for key in alive.into_iter().flatten() {
+        for key in alive.into_iter().flatten().chain([*first]) {
             given::read(&*r1, &key).await;
         }
     }
