@@ -63,6 +63,57 @@ impl Session {
         self.check_reads()
     }
 
+    /// Goes on in another mode, when it turns out late what is needed: a page that only reads has
+    /// something to store after all. [`OnOpen`](LockMode::OnOpen) takes the lock here. A lock that
+    /// is held stays held.
+    ///
+    /// ```
+    /// # use asm_memory::MemoryDriver;
+    /// # use asm_session::{Client, Result, Sessions};
+    /// use asm_session::LockMode;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let sessions = Sessions::builder(MemoryDriver::new()).build()?;
+    /// # let (client, id) = (Client::default(), asm_session::docs::example(&sessions).await?);
+    /// let mut session = sessions.with_mode(LockMode::ReadOnly).open(&id, &client).await?;
+    /// if session.get_or("n", 0)? == 0 {
+    ///     session.set_mode(LockMode::OnOpen).await?;
+    ///     session.insert("n", &1)?;
+    /// }
+    /// session.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `ReadOnly` when a decision or a lock time-out made it read-only; as [`lock`](Self::lock).
+    /// Unless the lock is held, the mode is as it was.
+    pub async fn set_mode(&mut self, mode: LockMode) -> Result<()> {
+        if mode != LockMode::ReadOnly {
+            self.check_life()?;
+            if self.confined {
+                return Err(SessionError::ReadOnly);
+            }
+        }
+        let before = self.mode;
+        self.mode = mode;
+        self.sessions = self.sessions.with_mode(mode);
+        if mode == LockMode::OnOpen
+            && let Err(error) = self.lock().await
+        {
+            if !self.confined && !self.lock.is_held() {
+                self.mode = before;
+                self.sessions = self.sessions.with_mode(before);
+            }
+            return Err(error);
+        }
+        match self.postponed.take_if(|_| mode != LockMode::ReadOnly) {
+            Some(rotation) => self.regenerate(rotation),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the lock up. Changes that were not saved stay in the journal, and are saved without
     /// it.
     ///
@@ -109,6 +160,7 @@ impl Session {
         let late = matches!(error, SessionError::LockTimeout | SessionError::QueueFull);
         if late && self.shared().locks.on_timeout == OnLockTimeout::ReadOnly {
             self.mode = LockMode::ReadOnly;
+            self.confined = true;
             return SessionError::ReadOnly;
         }
         error

@@ -172,6 +172,8 @@ impl Sessions {
             origin: Origin::Resumed,
             life: Life::Stored,
             zombie: matches!(standing, Standing::Zombie { .. }),
+            confined: false,
+            postponed: None,
             changes: HeadJournal::of(due(&record, standing, secret, client.kind)),
             journal: Journal::over(Arc::clone(&record.entries)),
             record,
@@ -233,6 +235,7 @@ impl Session {
     fn follow_verdicts(&mut self, verdicts: Verdicts) -> Result<()> {
         if verdicts.read_only {
             self.mode = LockMode::ReadOnly;
+            self.confined = true;
             self.lock.abandon();
         }
         self.profile_changed = verdicts.profile_changed;
@@ -241,7 +244,10 @@ impl Session {
         }
         match verdicts.rotation {
             Some(rotation) if self.mode != LockMode::ReadOnly => self.regenerate(rotation),
-            _ => Ok(()),
+            rotation => {
+                self.postponed = rotation;
+                Ok(())
+            }
         }
     }
 

@@ -10,9 +10,9 @@ use asm_core::{Fence, Key, Timestamp, Version};
 use bytes::Bytes;
 
 use crate::{
-    InvalidReason, LockKeeper, LockMode, Result, SessionError, SessionId, SessionInfo, Sessions,
-    entries::Entries, head::Head, head_journal::HeadJournal, id::SecretHash, in_flight::InFlight,
-    journal::Journal, lock::OwnedLock, sessions::Shared,
+    InvalidReason, LockKeeper, LockMode, Result, Rotation, SessionError, SessionId, SessionInfo,
+    Sessions, entries::Entries, head::Head, head_journal::HeadJournal, id::SecretHash,
+    in_flight::InFlight, journal::Journal, lock::OwnedLock, sessions::Shared,
 };
 
 /// One open session.
@@ -45,6 +45,10 @@ pub struct Session {
     pub(crate) life: Life,
     /// Whether it runs on an id that was replaced: its client gets no new one.
     pub(crate) zombie: bool,
+    /// Whether a decision or a lock time-out made it read-only, for good.
+    pub(crate) confined: bool,
+    /// What a decision asked for while it was open for reading only.
+    pub(crate) postponed: Option<Rotation>,
     pub(crate) record: Record,
     pub(crate) changes: HeadJournal,
     pub(crate) journal: Journal,
@@ -128,6 +132,13 @@ impl Session {
     #[must_use]
     pub const fn mode(&self) -> LockMode {
         self.mode
+    }
+
+    /// Whether it runs on an id that was replaced and is still good: its client has, or is about to
+    /// get, a newer one.
+    #[must_use]
+    pub const fn is_zombie(&self) -> bool {
+        self.zombie
     }
 
     /// Whether it was never stored.

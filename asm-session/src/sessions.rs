@@ -151,6 +151,8 @@ impl Sessions {
             origin,
             life: Life::New,
             zombie: false,
+            confined: false,
+            postponed: None,
             record,
             changes: HeadJournal::default(),
             journal: Journal::default(),

@@ -200,3 +200,57 @@ fn sessions_can_be_shared_between_tasks() {
     shared::<Session>();
     shared::<Sessions>();
 }
+
+#[tokio::test]
+async fn a_session_opened_for_reading_goes_on_in_another_mode() {
+    let world = World::new();
+    for mode in WRITING {
+        let sessions = world.sessions(LockMode::ReadOnly);
+        let id = stored(&sessions).await;
+        let mut session = sessions.open(&id, &client()).await.expect("there");
+        assert!(matches!(
+            session.insert("n", &1),
+            Err(SessionError::ReadOnly)
+        ));
+        session.set_mode(mode).await.expect("free");
+        assert_eq!(session.mode(), mode);
+        assert_eq!(session.is_locked(), mode == LockMode::OnOpen, "{mode:?}");
+        let session = session.write().await.expect("free");
+        session.add("n", 1).expect("writable");
+        session.close().await.expect("stored");
+        assert_eq!(n(&sessions, &id).await, 1, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_lock_that_another_mode_takes_tells_of_what_was_read_and_has_changed() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = sessions.open(&id, &client()).await.expect("there");
+    assert_eq!(session.get_or("n", 0).expect("a number"), 0);
+    let mut other = sessions.open(&id, &client()).await.expect("there");
+    other.add("n", 1).expect("writable");
+    other.close().await.expect("stored");
+
+    let conflict = session.set_mode(LockMode::OnOpen).await;
+    assert!(matches!(conflict, Err(SessionError::Conflict(_))));
+    assert!(session.is_locked());
+    assert_eq!(session.mode(), LockMode::OnOpen);
+    assert_eq!(session.get_or("n", 0).expect("a number"), 1);
+}
+
+#[tokio::test]
+async fn a_mode_whose_lock_does_not_come_is_not_entered() {
+    let world = World::new();
+    let sessions = world.builder().lock_wait(std::time::Duration::ZERO);
+    let sessions = sessions.build().expect("a sound set-up");
+    let id = stored(&sessions).await;
+    let locking = sessions.with_mode(LockMode::OnOpen);
+    let _holder = locking.open(&id, &client()).await.expect("free");
+    let reading = sessions.with_mode(LockMode::ReadOnly);
+    let mut session = reading.open(&id, &client()).await.expect("there");
+    let late = session.set_mode(LockMode::OnOpen).await;
+    assert!(matches!(late, Err(SessionError::LockTimeout)));
+    assert_eq!(session.mode(), LockMode::ReadOnly);
+    assert_eq!(session.get_or("n", 1).expect("a number"), 0);
+}

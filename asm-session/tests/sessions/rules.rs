@@ -192,6 +192,28 @@ async fn a_verdict_can_let_read_replace_the_id_or_end_the_session() {
 }
 
 #[tokio::test]
+async fn what_was_decided_while_reading_holds_in_another_mode() {
+    let world = World::new();
+    let (judge, sessions) = judged(&world, LockMode::ReadOnly);
+    let id = stored_by(&sessions, &with("fox")).await;
+
+    judge.will(Ruling::Say(Verdict::ReadOnly));
+    let mut confined = sessions.open(&id, &with("cat")).await.expect("allowed");
+    for mode in [LockMode::Optimistic, LockMode::OnOpen, LockMode::Manual] {
+        let refused = confined.set_mode(mode).await;
+        assert!(matches!(refused, Err(SessionError::ReadOnly)), "{mode:?}");
+        assert_eq!(confined.mode(), LockMode::ReadOnly);
+    }
+
+    judge.will(Ruling::Say(Verdict::AllowAnd(Rotation::Authenticate)));
+    let mut moved = sessions.open(&id, &with("cat")).await.expect("allowed");
+    let changed = moved.set_mode(LockMode::Optimistic).await;
+    changed.expect("not confined");
+    let saved = moved.close().await.expect("stored");
+    assert_eq!(saved.id, Some(IdRotation::Rotated));
+}
+
+#[tokio::test]
 async fn zombies_are_judged() {
     let (judge, sessions) = judged(&World::new(), LockMode::Optimistic);
     let id = stored_by(&sessions, &client()).await;
@@ -208,6 +230,7 @@ async fn zombies_are_judged() {
         .expect("confirmed");
     judge.will(Ruling::Say(Verdict::ReadOnly));
     let mut zombie = sessions.open(&id, &client()).await.expect("allowed");
+    assert!(zombie.is_zombie());
     assert!(matches!(
         zombie.insert("n", &1),
         Err(SessionError::ReadOnly)
