@@ -55,10 +55,17 @@ impl SubjectEntry {
         Reserved::Done { generation }
     }
 
-    /// Whether an entry of it is over, so that a sweep should [look](Self::items) at it.
+    /// When the next entry of it is over, so that a sweep should [look](Self::items) at it. `None`
+    /// when it [is empty](Self::is_empty).
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.items.iter().map(|item| item.until).min()
+    }
+
+    /// Whether an entry of it is over.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.items.iter().any(|item| item.until <= now)
+        self.next_due().is_some_and(|due| due <= now)
     }
 
     /// The sessions that may still live, the one reserved first standing first.

@@ -60,16 +60,43 @@ impl ManualClock {
     /// Moves time from timer to timer: each fires at its own time, and the tasks it woke get their
     /// turn (and may set timers of their own) before time goes on.
     ///
-    /// Tasks of other threads are woken and not waited for: use it on a runtime of one thread.
+    /// Tasks of other threads are woken and not waited for: use it on a runtime of one thread, and
+    /// [`advance_unless`](Self::advance_unless) for a driver that has threads of its own.
     pub async fn advance(&self, by: Duration) {
+        self.advance_unless(by, || false).await;
+    }
+
+    /// The same for a driver that works on threads of its own: time does not go on while it is
+    /// `busy`, which is asked again and again. It must say so from the moment in which a request
+    /// is handed over until its answer has been.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(async {
+    /// use std::{sync::{Arc, atomic::{AtomicUsize, Ordering}}, thread, time::Duration};
+    /// use asm_core::Clock;
+    /// use asm_testkit::ManualClock;
+    ///
+    /// let (clock, under_way) = (ManualClock::new(), Arc::new(AtomicUsize::new(1)));
+    /// let (began, counted, shown) = (clock.now(), Arc::clone(&under_way), clock.clone());
+    /// let worker = thread::spawn(move || {
+    ///     let seen = shown.now();
+    ///     counted.fetch_sub(1, Ordering::SeqCst);
+    ///     seen
+    /// });
+    /// let busy = || under_way.load(Ordering::SeqCst) > 0;
+    /// clock.advance_unless(Duration::from_secs(1), busy).await;
+    /// assert_eq!(worker.join().expect("no panic"), began);
+    /// # });
+    /// ```
+    pub async fn advance_unless(&self, by: Duration, busy: impl Fn() -> bool) {
         let end = self.now() + by;
-        turns().await;
+        settle(&busy).await;
         while let Some(due) = self.next_due(end) {
             self.fire(due);
-            turns().await;
+            settle(&busy).await;
         }
         self.fire(end);
-        turns().await;
+        settle(&busy).await;
     }
 
     /// How many sleeps are under way.
@@ -145,6 +172,16 @@ impl fmt::Debug for ManualClock {
 pub(crate) async fn turns() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Lets tasks and threads run until neither has anything left to do. What ends between the tasks'
+/// turns and the question may have woken one of them: so it is asked twice.
+async fn settle(busy: impl Fn() -> bool) {
+    let mut quiet = 0;
+    while quiet < 2 {
+        turns().await;
+        quiet = if busy() { 0 } else { quiet + 1 };
     }
 }
 

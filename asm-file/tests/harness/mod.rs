@@ -14,7 +14,6 @@ use asm_file::{Durability, FileBuilder, FileDriver};
 use asm_testkit::{Harness, ManualClock};
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tokio::task::yield_now;
 
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -61,20 +60,9 @@ impl Files {
         self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets everything that is under way come to its end, on threads and in tasks.
-    async fn settle(&self) {
-        let mut quiet = 0;
-        while quiet < 2 {
-            for _ in 0..64 {
-                yield_now().await;
-            }
-            let busy = |driver: &FileDriver| driver.counters().under_way > 0;
-            quiet = if self.drivers().iter().any(busy) {
-                0
-            } else {
-                quiet + 1
-            };
-        }
+    fn busy(&self) -> bool {
+        let busy = |driver: &FileDriver| driver.counters().under_way > 0;
+        self.drivers().iter().any(busy)
     }
 }
 
@@ -101,17 +89,7 @@ impl Harness for Files {
     }
 
     async fn advance(&self, by: Duration) {
-        let end = self.clock.now() + by;
-        loop {
-            self.settle().await;
-            let due = self.clock.next_alarm().filter(|due| *due <= end);
-            let next = due.unwrap_or(end);
-            self.clock.advance(next.since(self.clock.now())).await;
-            if due.is_none() {
-                break;
-            }
-        }
-        self.settle().await;
+        self.clock.advance_unless(by, || self.busy()).await;
     }
 
     async fn holdings(&self) -> usize {
@@ -119,7 +97,7 @@ impl Harness for Files {
     }
 
     async fn stop(&self) {
-        self.settle().await;
+        self.advance(Duration::ZERO).await;
         for driver in &*self.drivers() {
             let counters = driver.counters();
             assert_eq!(counters.waited_for, 0, "waiters left");

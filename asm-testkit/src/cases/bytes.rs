@@ -607,7 +607,9 @@ async fn left_alone(writer: &Sessions, stranger: &Sessions) {
 async fn unreadable(sessions: &Sessions, id: &SessionId) {
     let sessions = sessions.with_mode(LockMode::OnOpen);
     let opened = sessions.open(&id.expose(), &client()).await;
+    assert!(is_free(&sessions, id.handle()).await);
     let created = sessions.open_or_create(Some(&id.expose()), &client()).await;
+    assert!(is_free(&sessions, id.handle()).await);
     for answer in [opened, created] {
         match answer {
             Err(SessionError::Store(error)) if error.kind() == ErrorKind::Unreadable => {}

@@ -1005,7 +1005,7 @@ pub async fn cancelled_save_leaves_no_lock(h: &dyn Harness) {
         let driver = pausing(h).await;
         let cancelled = cut.apply(driver.save(&key, save.clone())).await.is_none();
         if cancelled {
-            settle().await;
+            h.advance(Duration::ZERO).await;
             let happened = given::read(&*plain, &key).await.version != before.version;
             assert_eq!(
                 is_free(&*plain, &key).await,
@@ -1098,7 +1098,7 @@ pub async fn locking_nothing_leaves_nothing(h: &dyn Harness) {
     let driver = h.connect().await;
     let (_, snapshot) = given::stored(&*driver).await;
     let before = h.holdings().await;
-    lock_in_every_way(&*driver, &given::key(), &snapshot).await;
+    lock_in_every_way(h, &*driver, &given::key(), &snapshot).await;
     assert_eq!(h.holdings().await, before);
 }
 
@@ -1111,13 +1111,13 @@ pub async fn locking_the_dead_leaves_nothing(h: &dyn Harness) {
         driver.delete(&deleted, given::log_out()).await,
         &Deleted::Done,
     );
-    lock_in_every_way(&*driver, &deleted, &snapshot).await;
+    lock_in_every_way(h, &*driver, &deleted, &snapshot).await;
     assert_eq!(h.holdings().await, 0);
 
     let (expired, snapshot) = given::stored(&*driver).await;
     given::held(&*driver, &expired, &snapshot).await;
     h.advance(TTL + MOMENT).await;
-    lock_in_every_way(&*driver, &expired, &snapshot).await;
+    lock_in_every_way(h, &*driver, &expired, &snapshot).await;
     given::swept(&*driver).await;
     assert_eq!(h.holdings().await, 0);
 }
@@ -1446,15 +1446,8 @@ async fn tried_until_held(driver: &dyn Driver, key: &Key, of: &Snapshot) -> Lock
     }
 }
 
-/// Lets whatever goes on without its caller come to an end.
-async fn settle() {
-    for _ in 0..100 {
-        yield_now().await;
-    }
-}
-
 /// Asks for the lock of a session that is not there, in each way that there is.
-async fn lock_in_every_way(driver: &dyn Driver, key: &Key, of: &Snapshot) {
+async fn lock_in_every_way(h: &dyn Harness, driver: &dyn Driver, key: &Key, of: &Snapshot) {
     let open = given::open_locked(given::claim(), of.stamp.proofs.current);
     expect::exactly(driver.open(key, open).await, &Opened::Missing);
     for wish in [given::attempt(of), given::wish(of)] {
@@ -1465,7 +1458,7 @@ async fn lock_in_every_way(driver: &dyn Driver, key: &Key, of: &Snapshot) {
     expect::exactly(driver.release(key, &token).await, &Released::NotHeld);
     expect::exactly(driver.break_lock(key, None).await, &Broken::NotHeld);
     driver.abandon(key, &token);
-    settle().await;
+    h.advance(Duration::ZERO).await;
     assert!(is_free(driver, key).await);
     expect::missing(driver.open(key, given::open()).await);
 }
