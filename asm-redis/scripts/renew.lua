@@ -1,0 +1,23 @@
+-- Makes a grant last longer.
+--
+-- KEYS: record, lock, queue, fields
+-- ARGV: shift, channel, confirm, token, hold in ms
+-- Answer: 'done', left in ms, wakes | 'lost' | 'missing', each with its wakes
+--
+-- Contract: "Only the holder's grant is extended; an expired one cannot be renewed.", "Renewal
+-- never shortens."
+local token, hold = ARGV[4], tonumber(ARGV[5])
+if head == '' then
+  clear(KEYS[4])
+  return {'missing', wakes}
+end
+settle()
+if not is_held_by(token) then
+  return {'lost', wakes}
+end
+local left = call('PTTL', LOCK)
+if hold > left then
+  call('PEXPIRE', LOCK, hold)
+  left = hold
+end
+return {'done', left, wakes}

@@ -1,0 +1,12 @@
+-- Drops entries.
+--
+-- KEYS: index, index by end
+-- ARGV: shift, handles
+-- Answer: how many there were
+local dropped = 0
+for i = 2, #ARGV do
+  call('HDEL', INDEX, ARGV[i])
+  dropped = dropped + call('ZREM', UNTIL, ARGV[i])
+end
+finish()
+return dropped

@@ -1,0 +1,23 @@
+-- Extends a lifetime.
+--
+-- KEYS: record, fields
+-- ARGV: shift, epoch, lifetime in ms
+-- Answer: 'done', left in ms, now | 'missing' | 'ended'
+--
+-- Contract: "Touch never lowers it, never creates, and changes neither data nor version.", "It
+-- needs no lock and disturbs none."
+if head == '' then
+  return {'missing'}
+end
+if head:sub(45, 52) ~= ARGV[2] then
+  return {'ended'}
+end
+local left, ttl = call('PTTL', RECORD), tonumber(ARGV[3])
+if ttl > left then
+  call('PEXPIRE', RECORD, ttl)
+  if head:byte(94) == 1 then
+    call('PEXPIRE', KEYS[2], ttl)
+  end
+  left = ttl
+end
+return {'done', left, now}

@@ -1,0 +1,309 @@
+//! How to reach servers: addresses, credentials, TLS.
+
+use std::{
+    fmt::{self, Debug},
+    time::Duration,
+};
+
+use asm_core::Result;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    RedisConnectionInfo, aio::MultiplexedConnection, io::tcp::TcpSettings,
+};
+
+use crate::{
+    builder::{invalid, parse},
+    errors,
+};
+
+/// Where connections come from.
+pub(crate) enum Topology {
+    /// One server.
+    One(Client),
+    /// One server, or whatever the pool connects to.
+    #[cfg(feature = "deadpool")]
+    Pool {
+        pool: deadpool_redis::Pool,
+        listener: Option<Client>,
+    },
+    /// The master that the sentinels name.
+    Sentinel {
+        sentinels: Vec<Client>,
+        name: String,
+        access: Access,
+    },
+    /// The nodes of a cluster.
+    Cluster {
+        nodes: Vec<ConnectionAddr>,
+        access: Access,
+    },
+}
+
+/// Everything about a connection but its address.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub(crate) login: RedisConnectionInfo,
+    pub(crate) tls: bool,
+    pub(crate) insecure: bool,
+    #[cfg(feature = "tls")]
+    pub(crate) certificates: Option<redis::TlsCertificates>,
+    pub(crate) connect_timeout: Duration,
+}
+
+impl Access {
+    /// A client for this address.
+    pub(crate) fn client(&self, address: ConnectionAddr) -> Result<Client> {
+        let info = address
+            .into_connection_info()
+            .map_err(|_| invalid("this is not the address of a Redis server"))?
+            .set_redis_settings(self.login.clone())
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        self.open(info)
+            .map_err(|error| invalid("no client can be made with these settings").because(error))
+    }
+
+    /// A client for a node that another one has named.
+    pub(crate) fn node(&self, host: String, port: u16) -> Result<Client> {
+        self.client(if self.tls {
+            ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: self.insecure,
+                tls_params: None,
+            }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        })
+    }
+
+    #[cfg(feature = "tls")]
+    fn open(&self, info: ConnectionInfo) -> redis::RedisResult<Client> {
+        match (&self.certificates, info.addr()) {
+            (Some(certificates), ConnectionAddr::TcpTls { .. }) => {
+                Client::build_with_tls(info, certificates.clone())
+            }
+            _ => Client::open(info),
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn open(&self, info: ConnectionInfo) -> redis::RedisResult<Client> {
+        Client::open(info)
+    }
+}
+
+/// A connection that any number of callers may share. Deadlines are the driver's own, so the
+/// library's is off.
+pub(crate) async fn connect(
+    client: &Client,
+    timeout: Duration,
+) -> Result<MultiplexedConnection, redis::RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(1024);
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+/// A user and a password, or neither.
+#[derive(Clone, Default)]
+pub(crate) struct Credentials {
+    user: Option<String>,
+    password: Option<String>,
+}
+
+impl Credentials {
+    pub(crate) fn new(user: String, password: String) -> Self {
+        Self {
+            user: Some(user).filter(|user| !user.is_empty()),
+            password: Some(password),
+        }
+    }
+
+    pub(crate) fn of(login: &RedisConnectionInfo) -> Self {
+        Self {
+            user: login.username().map(str::to_owned),
+            password: login.password().map(str::to_owned),
+        }
+    }
+
+    /// These, where there are any.
+    pub(crate) fn apply(&self, mut login: RedisConnectionInfo) -> RedisConnectionInfo {
+        if let Some(user) = &self.user {
+            login = login.set_username(user);
+        }
+        if let Some(password) = &self.password {
+            login = login.set_password(password);
+        }
+        login
+    }
+}
+
+impl Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// What a URL says.
+pub(crate) struct Place {
+    pub(crate) node: (ConnectionAddr, RedisConnectionInfo),
+    pub(crate) servers: Named,
+}
+
+/// Which servers a URL names.
+pub(crate) enum Named {
+    /// The one.
+    One,
+    /// Sentinels, and what they call the master.
+    Sentinel(Vec<String>, String),
+    /// Nodes of a cluster.
+    Cluster(Vec<String>),
+}
+
+impl Place {
+    /// Reads a URL of the server, or one of our forms for several.
+    pub(crate) fn parse(url: &str) -> Result<Self> {
+        let several = url.split_once("://").and_then(|(scheme, rest)| {
+            let (scheme, kind) = scheme.split_once('+')?;
+            Some((scheme, kind, rest))
+        });
+        match several {
+            Some((scheme, "sentinel", rest)) => Self::sentinel(scheme, rest),
+            Some((scheme, "cluster", rest)) => Self::cluster(scheme, rest),
+            _ => Self::one(url, Named::One),
+        }
+    }
+
+    fn one(url: &str, servers: Named) -> Result<Self> {
+        let info = parse(url)?;
+        Ok(Self {
+            node: (info.addr().clone(), info.redis_settings().clone()),
+            servers,
+        })
+    }
+
+    fn sentinel(scheme: &str, rest: &str) -> Result<Self> {
+        let several = Several::split(rest);
+        let (name, database) = several.path.split_once('/').unwrap_or((several.path, ""));
+        if name.is_empty() {
+            return Err(invalid("the URL does not say what the master is called"));
+        }
+        let node = several.node(scheme, database)?;
+        Self::one(
+            &node,
+            Named::Sentinel(several.urls(scheme), name.to_owned()),
+        )
+    }
+
+    fn cluster(scheme: &str, rest: &str) -> Result<Self> {
+        let several = Several::split(rest);
+        let node = several.node(scheme, "")?;
+        Self::one(&node, Named::Cluster(several.urls(scheme)))
+    }
+}
+
+/// The parts of `[user[:password]@]host:port[,host:port…][/path][?query]`.
+struct Several<'a> {
+    login: &'a str,
+    hosts: Vec<&'a str>,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Several<'a> {
+    fn split(rest: &'a str) -> Self {
+        let (rest, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let at = authority.rfind('@').map_or(0, |at| at + 1);
+        let (login, hosts) = authority.split_at(at);
+        Self {
+            login,
+            hosts: hosts.split(',').filter(|host| !host.is_empty()).collect(),
+            path,
+            query,
+        }
+    }
+
+    fn node(&self, scheme: &str, database: &str) -> Result<String> {
+        let host = self.hosts.first();
+        let host = host.ok_or_else(|| invalid("the URL names no server"))?;
+        let (login, query) = (self.login, self.query);
+        Ok(format!("{scheme}://{login}{host}/{database}{query}"))
+    }
+
+    fn urls(&self, scheme: &str) -> Vec<String> {
+        let url = |host: &&str| format!("{scheme}://{host}");
+        self.hosts.iter().map(url).collect()
+    }
+}
+
+/// Who is master, as the sentinels tell it.
+pub(crate) async fn ask_sentinels(
+    sentinels: &[Client],
+    name: &str,
+    access: &Access,
+) -> Result<Client> {
+    let mut last = None;
+    for sentinel in sentinels {
+        match ask_sentinel(sentinel, name, access.connect_timeout).await {
+            Ok(Some((host, port))) => return access.node(host, port),
+            Ok(None) => {}
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(match last {
+        Some(error) => errors::of(&error),
+        None => invalid("no sentinel knows a master of this name"),
+    })
+}
+
+async fn ask_sentinel(
+    sentinel: &Client,
+    name: &str,
+    timeout: Duration,
+) -> Result<Option<(String, u16)>, redis::RedisError> {
+    let mut connection = connect(sentinel, timeout).await?;
+    let mut ask = redis::cmd("SENTINEL");
+    ask.arg("get-master-addr-by-name").arg(name);
+    tokio::time::timeout(timeout, ask.query_async(&mut connection))
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_one_server_or_several() {
+        let place = Place::parse("redis://ann:secret@db:7000/3").expect("a URL");
+        assert!(matches!(place.servers, Named::One));
+        assert_eq!(place.node.1.db(), 3);
+
+        let place = Place::parse("redis+sentinel://ann:se:c@a:1,b:2/main/4?protocol=resp3");
+        let place = place.expect("a URL");
+        let Named::Sentinel(urls, name) = place.servers else {
+            panic!("it names sentinels")
+        };
+        assert_eq!(urls, ["redis://a:1", "redis://b:2"]);
+        assert_eq!(name, "main");
+        assert_eq!(place.node.1.db(), 4);
+        assert_eq!(place.node.1.username(), Some("ann"));
+        assert_eq!(place.node.1.protocol(), redis::ProtocolVersion::RESP3);
+
+        let place = Place::parse("redis+cluster://a:1,b:2").expect("a URL");
+        assert!(matches!(place.servers, Named::Cluster(urls) if urls.len() == 2));
+        for wrong in [
+            "",
+            "http://a",
+            "redis+sentinel://a:1",
+            "redis+cluster://",
+            "redis+x://a",
+        ] {
+            assert!(Place::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

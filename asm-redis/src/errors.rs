@@ -1,0 +1,218 @@
+//! What a server or a connection refuses, as kinds of errors.
+
+use asm_core::{Error, ErrorKind};
+use redis::{RedisError, ServerError};
+
+/// How a call failed, and what may be done about it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The server did not know the script; nothing happened.
+    NoScript,
+    /// The slot is at another node; nothing happened.
+    Moved(String, u16),
+    /// The slot is on its way to another node; nothing happened.
+    Ask(String, u16),
+    /// The server refused, and may not later; nothing happened.
+    Later(Error),
+    /// The connection failed. `sent` says whether the call may have happened.
+    Broken { error: Error, sent: bool },
+    /// Trying again does not help.
+    Final(Error),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Later(error) | Self::Broken { error, .. } | Self::Final(error) => error,
+            Self::NoScript => Error::new(ErrorKind::Other, "the server forgets scripts at once"),
+            Self::Moved(..) | Self::Ask(..) => {
+                Error::new(ErrorKind::NotReady, "the slot moves from node to node")
+            }
+        }
+    }
+}
+
+/// What a server answered instead of a value.
+pub(crate) fn refusal(error: &ServerError) -> Failure {
+    let detail = error.details().unwrap_or_default();
+    let node = || {
+        let (_, address) = detail.split_once(' ')?;
+        let (host, port) = address.trim().rsplit_once(':')?;
+        Some((host.to_owned(), port.parse().ok()?))
+    };
+    match error.code() {
+        "NOSCRIPT" => Failure::NoScript,
+        "MOVED" => node().map_or_else(|| strange(error), |(host, port)| Failure::Moved(host, port)),
+        "ASK" => node().map_or_else(|| strange(error), |(host, port)| Failure::Ask(host, port)),
+        _ => by_code(error, detail),
+    }
+}
+
+fn by_code(error: &ServerError, detail: &str) -> Failure {
+    // Errors inside of a script come as ERR from servers before 7.0, with the code in the text.
+    let code = match error.code() {
+        "ERR" => CODES.iter().find(|code| detail.contains(**code)).copied(),
+        code => Some(code),
+    };
+    let make = |kind, what: &'static str| Error::new(kind, what).because(source(error));
+    match code.unwrap_or("ERR") {
+        "READONLY" => Failure::Later(make(ErrorKind::ReadOnly, "the server is a replica")),
+        "NOREPLICAS" => Failure::Later(make(
+            ErrorKind::ReadOnly,
+            "the server has fewer replicas than it must have to write",
+        )),
+        "LOADING" => Failure::Later(make(ErrorKind::NotReady, "the server loads its data")),
+        "BUSY" => Failure::Later(make(ErrorKind::NotReady, "the server runs a long script")),
+        "TRYAGAIN" => Failure::Later(make(ErrorKind::NotReady, "the slot is moving")),
+        "CLUSTERDOWN" => Failure::Later(make(ErrorKind::NotReady, "the cluster is down")),
+        "MASTERDOWN" => Failure::Later(make(ErrorKind::NotReady, "the master is down")),
+        "OOM" => Failure::Final(make(ErrorKind::Full, "the server has no memory left")),
+        "MISCONF" => Failure::Final(make(
+            ErrorKind::ReadOnly,
+            "the server cannot save to disk and takes no writes",
+        )),
+        "NOAUTH" | "WRONGPASS" => Failure::Final(make(
+            ErrorKind::Unauthenticated,
+            "the server does not accept who we are",
+        )),
+        "NOPERM" => Failure::Final(make(
+            ErrorKind::Denied,
+            "the server does not allow a command, key or channel",
+        )),
+        "WRONGTYPE" => Failure::Final(make(
+            ErrorKind::Corrupt,
+            "the server holds something that is not ours",
+        )),
+        "CROSSSLOT" => Failure::Final(make(
+            ErrorKind::Unsupported,
+            "the server is a node of a cluster, and was not named as one",
+        )),
+        _ => strange(error),
+    }
+}
+
+/// Longer ones before those that they contain.
+const CODES: [&str; 12] = [
+    "READONLY",
+    "NOREPLICAS",
+    "LOADING",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "OOM",
+    "MISCONF",
+    "NOPERM",
+    "WRONGTYPE",
+    "CROSSSLOT",
+    "max number of clients",
+];
+
+fn strange(error: &ServerError) -> Failure {
+    let full = error
+        .details()
+        .unwrap_or_default()
+        .contains("max number of clients");
+    let (kind, what) = if full {
+        (
+            ErrorKind::Unavailable,
+            "the server has no connection to spare",
+        )
+    } else {
+        (ErrorKind::Other, "the server refused")
+    };
+    Failure::Final(Error::new(kind, what).because(source(error)))
+}
+
+/// The code alone: what follows it may name a key.
+fn source(error: &ServerError) -> Refused {
+    Refused(error.code().to_owned())
+}
+
+/// The code of a server's refusal.
+#[derive(Debug)]
+struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the server answered {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// How a connection failed, or could not be made.
+pub(crate) fn broken(error: &RedisError, sent: bool) -> Failure {
+    let kind = kind_of(error);
+    let error = of(error);
+    if kind == ErrorKind::Unavailable || kind == ErrorKind::Timeout {
+        Failure::Broken { error, sent }
+    } else if matches!(kind, ErrorKind::NotReady | ErrorKind::ReadOnly) {
+        Failure::Later(error)
+    } else {
+        Failure::Final(error)
+    }
+}
+
+/// An error of the library.
+pub(crate) fn of(error: &RedisError) -> Error {
+    let kind = kind_of(error);
+    let what = match kind {
+        ErrorKind::Unavailable if error.is_connection_refusal() => "the server refuses connections",
+        ErrorKind::Unavailable => "the connection to the server failed",
+        ErrorKind::Timeout => "the server did not answer in time",
+        ErrorKind::Unauthenticated => "the server does not accept who we are",
+        ErrorKind::Denied => "the server does not allow a command",
+        ErrorKind::NotReady => "the server is not ready",
+        ErrorKind::Unsupported => "the server does not speak this protocol",
+        ErrorKind::Invalid => "the settings of the connection cannot be used",
+        _ => "the server or the connection failed",
+    };
+    // Only the kind of it, never its text: that may show what was sent.
+    Error::new(kind, what).because(Library(error.kind(), error.code().map(str::to_owned)))
+}
+
+/// What the library calls it.
+#[derive(Debug)]
+struct Library(redis::ErrorKind, Option<String>);
+
+impl std::fmt::Display for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)?;
+        match &self.1 {
+            Some(code) => write!(f, " ({code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Library {}
+
+fn kind_of(error: &RedisError) -> ErrorKind {
+    use redis::{ErrorKind as Kind, ServerErrorKind as Server};
+    match error.kind() {
+        _ if error.is_timeout() => ErrorKind::Timeout,
+        Kind::Io => ErrorKind::Unavailable,
+        Kind::AuthenticationFailed => ErrorKind::Unauthenticated,
+        Kind::InvalidClientConfig => ErrorKind::Invalid,
+        Kind::RESP3NotSupported => ErrorKind::Unsupported,
+        Kind::Parse => ErrorKind::Unavailable,
+        Kind::Server(Server::BusyLoading | Server::ClusterDown | Server::MasterDown) => {
+            ErrorKind::NotReady
+        }
+        Kind::Server(Server::ReadOnly) => ErrorKind::ReadOnly,
+        Kind::Server(Server::NoPerm) => ErrorKind::Denied,
+        _ => match error.code() {
+            Some("NOAUTH" | "WRONGPASS") => ErrorKind::Unauthenticated,
+            Some("NOPERM") => ErrorKind::Denied,
+            Some("LOADING") => ErrorKind::NotReady,
+            Some("ERR")
+                if error
+                    .detail()
+                    .is_some_and(|text| text.contains("max number of clients")) =>
+            {
+                ErrorKind::Unavailable
+            }
+            _ => ErrorKind::Other,
+        },
+    }
+}

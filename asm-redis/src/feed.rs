@@ -1,0 +1,124 @@
+//! The feed of changes.
+
+use std::{sync::Arc, time::Duration};
+
+use asm_core::{
+    Change, ChangeFeed, ChangeStream, Clock, Epoch, Error, ErrorKind, Key, Result, Subscribe,
+    Subscribed, Timestamp,
+};
+use async_trait::async_trait;
+use futures_util::{future, stream};
+use redis::{Pipeline, Value};
+
+use crate::{
+    RedisDriver,
+    driver::during,
+    hub::Following,
+    record,
+    scripts::{Left, strange},
+    session::left_of,
+};
+
+#[async_trait]
+impl ChangeFeed for RedisDriver {
+    async fn subscribe(&self, key: &Key, req: Subscribe) -> Result<Subscribed> {
+        let Subscribe { epoch, buffer } = req;
+        let hub = &self.inner.hub;
+        if !hub.is_enabled() {
+            let error = Error::new(ErrorKind::Unsupported, "this driver does not listen");
+            return Err(during("subscribe")(error));
+        }
+        // Listening comes first, so that nothing falls between the look and the first change.
+        let following = hub.follow(key, buffer, &self.inner.runtime).await;
+        let following = following.map_err(during("subscribe"))?;
+        let life = self.life(key).await.map_err(during("subscribe"))?;
+        let Some((left, current)) = life else {
+            return Ok(Subscribed::Missing);
+        };
+        if current != epoch {
+            return Ok(Subscribed::Ended);
+        }
+        let watch = Watch {
+            clock: Arc::clone(&self.inner.settings.clock),
+            driver: self.clone(),
+            key: *key,
+            epoch,
+            end: self.end(left),
+            following,
+        };
+        let changes = stream::unfold(Some(watch), |watch| async {
+            let mut watch = watch?;
+            let change = watch.next().await;
+            let more = (change != Change::Ended).then_some(watch);
+            Some((change, more))
+        });
+        Ok(Subscribed::Live(Box::pin(changes) as ChangeStream))
+    }
+}
+
+impl RedisDriver {
+    /// What is left of a session's life, and its epoch.
+    pub(crate) async fn life(&self, key: &Key) -> Result<Option<(Left, Epoch)>> {
+        let keys = self.keys(key);
+        let last = record::HEAD - 1;
+        let pack = |_| {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("GETRANGE").arg(keys.record()).arg(0).arg(last);
+            pipeline.cmd("PTTL").arg(keys.record());
+            pipeline
+        };
+        let values = self.inner.links.call(keys.record(), pack).await?;
+        let [head, left] = values.try_into().map_err(|_| strange())?;
+        let left = left_of(&left)?;
+        match head {
+            Value::BulkString(head) if head.is_empty() => Ok(None),
+            Value::BulkString(_) if left == Left::Gone => Ok(None),
+            Value::BulkString(head) => Ok(Some((left, record::read_head(&head)?.1.epoch))),
+            _ => Err(strange()),
+        }
+    }
+
+    /// When a life may be over. One that was lost is looked after now and then.
+    fn end(&self, left: Left) -> Timestamp {
+        let recheck = self.inner.settings.recheck;
+        let left = left.duration().unwrap_or(recheck * 60);
+        self.inner.settings.clock.now() + left
+    }
+}
+
+/// One subscriber's view of a session.
+struct Watch {
+    driver: RedisDriver,
+    clock: Arc<dyn Clock>,
+    key: Key,
+    epoch: Epoch,
+    /// When the session's time may have run out. A point, not a span, so that a reader who comes
+    /// late is told at once.
+    end: Timestamp,
+    following: Following,
+}
+
+impl Watch {
+    /// The next change. Nobody publishes that a session's time has run out, so the subscriber
+    /// looks when it may have.
+    async fn next(&mut self) -> Change {
+        loop {
+            let alarm = self.clock.sleep(self.end.since(self.clock.now()));
+            let change = Box::pin(self.following.next(self.epoch));
+            if let future::Either::Left((change, _)) = future::select(change, alarm).await {
+                // A save may have made the life shorter.
+                self.end = self.clock.now();
+                return change;
+            }
+            self.end = match self.driver.life(&self.key).await {
+                // The server's clock and ours may differ by a little.
+                Ok(Some((left, epoch))) if epoch == self.epoch => {
+                    self.driver.end(left) + Duration::from_millis(1)
+                }
+                Ok(_) => return Change::Ended,
+                // Unknown is not over: look again after a while.
+                Err(_) => self.clock.now() + self.driver.inner.settings.recheck,
+            };
+        }
+    }
+}

@@ -1,0 +1,664 @@
+//! Connections to the nodes, and calls on them: deadlines, redirections, sending again.
+//!
+//! A call goes over a long-lived connection that many callers share. All calls of one session take
+//! the same one, so that they arrive in the order in which they were made. A connection that failed,
+//! or on which a deadline passed, is replaced by the next caller.
+
+use std::{
+    collections::HashMap,
+    fmt::{self, Debug},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use asm_core::{Error, ErrorKind, Result};
+use redis::{Client, Pipeline, Value, aio::MultiplexedConnection};
+use tokio::time::{timeout, timeout_at};
+
+use crate::{
+    access::{Topology, ask_sentinels, connect},
+    builder::invalid,
+    counters::Tally,
+    errors::{self, Failure},
+    keys,
+};
+
+/// How often a call is sent again after its connection failed.
+const RESENDS: u32 = 3;
+
+/// The first pause before trying again; it doubles up to [`LONGEST`].
+const PAUSE: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(100);
+
+/// How a call is sent this time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sending {
+    /// Whether it may have happened already.
+    pub(crate) again: bool,
+    /// Whether the server needs the source of the script.
+    pub(crate) source: bool,
+}
+
+/// Connections to all nodes.
+pub(crate) struct Links {
+    topology: Topology,
+    count: usize,
+    pub(crate) deadline: Duration,
+    /// The only node, unless it is a cluster.
+    only: Arc<Node>,
+    cluster: Cluster,
+    pub(crate) tally: Arc<Tally>,
+}
+
+/// What is known of a cluster.
+#[derive(Default)]
+struct Cluster {
+    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    /// The address of each slot's master, as far as it is known.
+    slots: RwLock<Vec<Option<Arc<Address>>>>,
+    /// Of the slots: held while they are asked for.
+    asking: tokio::sync::Mutex<()>,
+    /// How often they were asked for.
+    asked: AtomicU64,
+}
+
+type Address = (String, u16);
+
+/// The connections to one node.
+struct Node {
+    lines: Box<[Line]>,
+    /// `None` for the node of a topology with only one.
+    address: Option<Arc<Address>>,
+}
+
+/// One connection, made when it is needed.
+#[derive(Default)]
+struct Line {
+    current: Mutex<Option<Connected>>,
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Connected {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+impl Links {
+    pub(crate) fn new(
+        topology: Topology,
+        count: usize,
+        deadline: Duration,
+        tally: Arc<Tally>,
+    ) -> Self {
+        Self {
+            topology,
+            count,
+            deadline,
+            only: Arc::new(Node::new(count, None)),
+            cluster: Cluster::default(),
+            tally,
+        }
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster { .. })
+    }
+
+    /// Whether there is anybody to listen to.
+    pub(crate) fn can_listen(&self) -> bool {
+        match &self.topology {
+            #[cfg(feature = "deadpool")]
+            Topology::Pool { listener, .. } => listener.is_some(),
+            _ => true,
+        }
+    }
+
+    /// A call on the node of this name: what `pack` makes of it, answered by as many values. None of
+    /// them is a refusal.
+    pub(crate) async fn call(
+        &self,
+        name: &str,
+        pack: impl Fn(Sending) -> Pipeline,
+    ) -> Result<Vec<Value>> {
+        let _busy = self.tally.busy();
+        let slot = keys::slot(name);
+        let end = tokio::time::Instant::now() + self.deadline;
+        let mut sending = Sending::default();
+        let (mut asked, mut broken, mut pause) = (None, 0, PAUSE);
+        loop {
+            let attempt = self.attempt(slot, asked.take(), &pack, sending, end);
+            let (place, failure) = match attempt.await {
+                Ok(values) => return Ok(values),
+                Err(failed) => failed,
+            };
+            match failure {
+                Failure::NoScript if !sending.source => {
+                    self.tally.scripts.add();
+                    sending.source = true;
+                    continue;
+                }
+                Failure::Moved(host, port) => {
+                    self.tally.redirects.add();
+                    self.moved(slot, place, host, port, end).await;
+                    continue;
+                }
+                Failure::Ask(host, port) => {
+                    self.tally.redirects.add();
+                    asked = Some(self.node(resolved(host, port, place.as_deref())));
+                    continue;
+                }
+                Failure::Later(error) => {
+                    if error.kind() == ErrorKind::ReadOnly {
+                        self.leave(slot, place.as_deref());
+                    }
+                    self.look_around().await;
+                    if !self.wait(&mut pause, end).await {
+                        return Err(error);
+                    }
+                }
+                Failure::Broken { error, sent } => {
+                    sending.again |= sent;
+                    broken += 1;
+                    if tokio::time::Instant::now() >= end {
+                        self.tally.timeouts.add();
+                        return Err(error);
+                    }
+                    self.look_around().await;
+                    if broken > RESENDS || !self.wait(&mut pause, end).await {
+                        return Err(error);
+                    }
+                    self.tally.resends.add();
+                }
+                failure => return Err(failure.into_error()),
+            }
+        }
+    }
+
+    /// Sends it once.
+    async fn attempt(
+        &self,
+        slot: u16,
+        asked: Option<Arc<Node>>,
+        pack: impl Fn(Sending) -> Pipeline,
+        sending: Sending,
+        end: tokio::time::Instant,
+    ) -> Result<Vec<Value>, (Option<Arc<Address>>, Failure)> {
+        let asking = asked.is_some();
+        let found = match asked {
+            Some(node) => Ok(node),
+            None => self.node_of(slot, end).await,
+        };
+        let node = found.map_err(|failure| (None, failure))?;
+        let place = || node.address.clone();
+        let line = &node.lines[usize::from(slot) % self.count];
+        let made = timeout_at(end, self.connected(&node, line)).await;
+        let made = made.unwrap_or_else(|_| Err(too_late(false)));
+        let mut connected = made.map_err(|failure| (place(), failure))?;
+        let mut pipeline = pack(sending);
+        if asking {
+            pipeline = with_asking(&pipeline);
+        }
+        let count = pipeline.len();
+        self.tally.calls.add();
+        let answered = timeout_at(
+            end,
+            connected
+                .connection
+                .send_packed_commands(&pipeline, 0, count),
+        );
+        let answered = answered.await;
+        let values = match answered {
+            Ok(Ok(values)) => values,
+            Ok(Err(error)) => {
+                line.discard(connected.number);
+                return Err((place(), errors::broken(&error, true)));
+            }
+            // A connection that does not answer may never do so again.
+            Err(_) => {
+                line.discard(connected.number);
+                return Err((place(), too_late(true)));
+            }
+        };
+        let refusals = values.iter().filter_map(|value| match value {
+            Value::ServerError(error) => Some(errors::refusal(error)),
+            _ => None,
+        });
+        // A script that is not known says more than what was to follow it.
+        match refusals.min_by_key(|failure| !matches!(failure, Failure::NoScript)) {
+            None if asking => Ok(values.into_iter().skip(1).step_by(2).collect()),
+            None => Ok(values),
+            Some(failure) => Err((place(), failure)),
+        }
+    }
+
+    /// The line's connection, made if there is none.
+    async fn connected(&self, node: &Node, line: &Line) -> Result<Connected, Failure> {
+        if let Some(connected) = line.current().clone() {
+            return Ok(connected);
+        }
+        let _making = line.making.lock().await;
+        if let Some(connected) = line.current().clone() {
+            return Ok(connected);
+        }
+        let connection = self.make(node).await?;
+        let number = self.tally.connections.add();
+        let connected = Connected { number, connection };
+        *line.current() = Some(connected.clone());
+        Ok(connected)
+    }
+
+    async fn make(&self, node: &Node) -> Result<MultiplexedConnection, Failure> {
+        let client = match (&self.topology, node.address.as_deref()) {
+            #[cfg(feature = "deadpool")]
+            (Topology::Pool { pool, .. }, _) => return from_pool(pool, self.deadline).await,
+            (Topology::One(client), _) => client.clone(),
+            (
+                Topology::Sentinel {
+                    sentinels,
+                    name,
+                    access,
+                },
+                _,
+            ) => {
+                let client = ask_sentinels(sentinels, name, access).await;
+                let client = client.map_err(unreachable_now)?;
+                let connection = connect(&client, access.connect_timeout).await;
+                let mut connection = connection.map_err(|error| errors::broken(&error, false))?;
+                check_role(&mut connection, access.connect_timeout).await?;
+                return Ok(connection);
+            }
+            (Topology::Cluster { access, .. }, Some((host, port))) => {
+                let client = access.node(host.clone(), *port);
+                client.map_err(Failure::Final)?
+            }
+            (Topology::Cluster { .. }, None) => {
+                return Err(Failure::Final(invalid(
+                    "a node of a cluster has an address",
+                )));
+            }
+        };
+        let timeout = self.connect_timeout();
+        let connection = connect(&client, timeout).await;
+        connection.map_err(|error| errors::broken(&error, false))
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        match &self.topology {
+            Topology::Sentinel { access, .. } | Topology::Cluster { access, .. } => {
+                access.connect_timeout
+            }
+            _ => self.deadline,
+        }
+    }
+
+    /// Whom to listen to. Any node of a cluster tells what is published at the others.
+    pub(crate) async fn listener(&self, attempt: usize) -> Result<Client> {
+        match &self.topology {
+            Topology::One(client) => Ok(client.clone()),
+            #[cfg(feature = "deadpool")]
+            Topology::Pool { listener, .. } => listener
+                .clone()
+                .ok_or_else(|| invalid("a pool has no connection that can listen")),
+            Topology::Sentinel {
+                sentinels,
+                name,
+                access,
+            } => ask_sentinels(sentinels, name, access).await,
+            Topology::Cluster { nodes, access } => {
+                let known: Vec<_> = lock(&self.cluster.nodes).keys().cloned().collect();
+                match known.len() {
+                    0 => access.client(nodes[attempt % nodes.len()].clone()),
+                    count => {
+                        let (host, port) = known[attempt % count].clone();
+                        access.node(host, port)
+                    }
+                }
+            }
+        }
+    }
+
+    /// One call on each master.
+    pub(crate) async fn on_each(&self, pack: impl Fn() -> Pipeline) -> Result<Vec<Vec<Value>>> {
+        let end = tokio::time::Instant::now() + self.deadline;
+        let mut slots = vec![0];
+        if self.is_cluster() {
+            self.node_of(0, end).await.map_err(Failure::into_error)?;
+            let known = self.cluster.slots.read();
+            let known = known.unwrap_or_else(PoisonError::into_inner);
+            let mut seen = std::collections::HashSet::new();
+            slots = (0..16384u16)
+                .filter(|slot| {
+                    let address = known.get(usize::from(*slot)).cloned().flatten();
+                    address.is_some_and(|address| seen.insert(address))
+                })
+                .collect();
+        }
+        let mut answers = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let sent = self.attempt(slot, None, |_| pack(), Sending::default(), end);
+            let sent = sent.await.map_err(|(_, failure)| failure.into_error());
+            answers.push(sent?);
+        }
+        Ok(answers)
+    }
+
+    async fn wait(&self, pause: &mut Duration, end: tokio::time::Instant) -> bool {
+        let now = tokio::time::Instant::now();
+        if now + *pause >= end {
+            return false;
+        }
+        pause_for(*pause).await;
+        *pause = (*pause * 2).min(LONGEST);
+        true
+    }
+
+    /// The node of a slot.
+    async fn node_of(&self, slot: u16, end: tokio::time::Instant) -> Result<Arc<Node>, Failure> {
+        if !self.is_cluster() {
+            return Ok(Arc::clone(&self.only));
+        }
+        if let Some(node) = self.known(slot) {
+            return Ok(node);
+        }
+        let refreshed = timeout_at(end, self.refresh()).await;
+        refreshed.unwrap_or_else(|_| Err(too_late(false)))?;
+        self.known(slot).ok_or_else(|| {
+            let error = "no node of the cluster has this slot";
+            Failure::Later(Error::new(ErrorKind::NotReady, error))
+        })
+    }
+
+    fn known(&self, slot: u16) -> Option<Arc<Node>> {
+        let slots = self.cluster.slots.read();
+        let slots = slots.unwrap_or_else(PoisonError::into_inner);
+        let address = slots.get(usize::from(slot))?.clone()?;
+        drop(slots);
+        Some(self.node(address))
+    }
+
+    fn node(&self, address: Arc<Address>) -> Arc<Node> {
+        let mut nodes = lock(&self.cluster.nodes);
+        let node = nodes.entry((*address).clone());
+        let node = node.or_insert_with(|| Arc::new(Node::new(self.count, Some(address))));
+        Arc::clone(node)
+    }
+
+    /// A node has told where the slot is; where the others are may have changed too.
+    async fn moved(
+        &self,
+        slot: u16,
+        from: Option<Arc<Address>>,
+        host: String,
+        port: u16,
+        end: tokio::time::Instant,
+    ) {
+        let address = resolved(host, port, from.as_deref());
+        let _ = timeout_at(end, self.refresh()).await;
+        let slots = self.cluster.slots.write();
+        let mut slots = slots.unwrap_or_else(PoisonError::into_inner);
+        if slots.len() <= usize::from(slot) {
+            slots.resize(16384, None);
+        }
+        slots[usize::from(slot)] = Some(address);
+    }
+
+    /// A node is no master any more: whoever calls next looks for the one that is.
+    fn leave(&self, slot: u16, place: Option<&Address>) {
+        let node = match place {
+            Some(place) => lock(&self.cluster.nodes).get(place).cloned(),
+            None => Some(Arc::clone(&self.only)),
+        };
+        if let Some(node) = node {
+            *node.lines[usize::from(slot) % self.count].current() = None;
+        }
+    }
+
+    /// In a cluster, another node may have taken over.
+    async fn look_around(&self) {
+        if self.is_cluster() {
+            let _ = timeout(self.connect_timeout(), self.refresh()).await;
+        }
+    }
+
+    /// Asks which node has which slot: once for all who want to know at the same time.
+    async fn refresh(&self) -> Result<(), Failure> {
+        let before = self.cluster.asked.load(Ordering::SeqCst);
+        let _asking = self.cluster.asking.lock().await;
+        if self.cluster.asked.load(Ordering::SeqCst) != before {
+            return Ok(());
+        }
+        let Topology::Cluster { nodes, access } = &self.topology else {
+            return Ok(());
+        };
+        let known: Vec<_> = lock(&self.cluster.nodes).keys().cloned().collect();
+        let known = known
+            .into_iter()
+            .map(|(host, port)| access.node(host, port));
+        let seeds = nodes.iter().map(|address| access.client(address.clone()));
+        let mut last = None;
+        for client in known.chain(seeds) {
+            let client = client.map_err(Failure::Final)?;
+            match slots_of(&client, access.connect_timeout).await {
+                Ok(slots) => {
+                    self.learn(slots);
+                    self.cluster.asked.fetch_add(1, Ordering::SeqCst);
+                    return Ok(());
+                }
+                Err(failure) => last = Some(failure),
+            }
+        }
+        Err(last.unwrap_or_else(|| too_late(false)))
+    }
+
+    fn learn(&self, ranges: Vec<(u16, u16, Address)>) {
+        let mut slots = vec![None; 16384];
+        for (first, last, address) in &ranges {
+            let address = Arc::new(address.clone());
+            let range = usize::from(*first)..=usize::from(*last).min(16383);
+            for slot in &mut slots[range] {
+                *slot = Some(Arc::clone(&address));
+            }
+        }
+        let masters: std::collections::HashSet<_> =
+            ranges.into_iter().map(|(_, _, address)| address).collect();
+        // Nodes that have gone, and replicas, are let go of.
+        lock(&self.cluster.nodes).retain(|address, _| masters.contains(address));
+        let known = self.cluster.slots.write();
+        *known.unwrap_or_else(PoisonError::into_inner) = slots;
+    }
+}
+
+impl Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topology = match &self.topology {
+            Topology::One(_) => "one server",
+            #[cfg(feature = "deadpool")]
+            Topology::Pool { .. } => "pool",
+            Topology::Sentinel { .. } => "sentinel",
+            Topology::Cluster { .. } => "cluster",
+        };
+        f.write_str(topology)
+    }
+}
+
+impl Node {
+    fn new(count: usize, address: Option<Arc<Address>>) -> Self {
+        let lines = std::iter::repeat_with(Line::default).take(count);
+        Self {
+            lines: lines.collect(),
+            address,
+        }
+    }
+}
+
+impl Line {
+    fn current(&self) -> MutexGuard<'_, Option<Connected>> {
+        lock(&self.current)
+    }
+
+    /// Lets go of a connection, unless it was replaced already.
+    fn discard(&self, number: u64) {
+        self.current().take_if(|current| current.number == number);
+    }
+}
+
+/// What is behind it is whole between any two statements of ours.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A node that names no host means its own.
+fn resolved(host: String, port: u16, from: Option<&Address>) -> Arc<Address> {
+    let host = match (host.is_empty(), from) {
+        (true, Some((own, _))) => own.clone(),
+        _ => host,
+    };
+    Arc::new((host, port))
+}
+
+fn with_asking(pipeline: &Pipeline) -> Pipeline {
+    let mut asking = Pipeline::new();
+    for cmd in pipeline.cmd_iter() {
+        asking.cmd("ASKING");
+        asking.add_command(cmd.clone());
+    }
+    asking
+}
+
+fn too_late(sent: bool) -> Failure {
+    let error = Error::new(
+        ErrorKind::Timeout,
+        "the server did not answer before the deadline of the call",
+    );
+    Failure::Broken { error, sent }
+}
+
+fn unreachable_now(error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Timeout => Failure::Broken { error, sent: false },
+        _ => Failure::Final(error),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a real server is given real time"
+)]
+pub(crate) async fn pause_for(pause: Duration) {
+    tokio::time::sleep(pause).await;
+}
+
+#[cfg(feature = "deadpool")]
+async fn from_pool(
+    pool: &deadpool_redis::Pool,
+    deadline: Duration,
+) -> Result<MultiplexedConnection, Failure> {
+    use deadpool_redis::PoolError;
+    let taken = timeout(deadline, pool.get()).await;
+    match taken {
+        Ok(Ok(connection)) => Ok(deadpool_redis::Connection::take(connection)),
+        Ok(Err(PoolError::Backend(error))) => Err(errors::broken(&error, false)),
+        Ok(Err(error)) => {
+            let full = Error::new(
+                ErrorKind::Unavailable,
+                "the pool has no connection to spare",
+            );
+            Err(Failure::Final(full.because(error)))
+        }
+        Err(_) => Err(too_late(false)),
+    }
+}
+
+/// Sentinels may name one that is master no more.
+async fn check_role(
+    connection: &mut MultiplexedConnection,
+    longest: Duration,
+) -> Result<(), Failure> {
+    let role = redis::cmd("ROLE");
+    let role = timeout(longest, role.query_async::<Value>(connection)).await;
+    let role = role.map_err(|_| too_late(false))?;
+    let role = match role {
+        Ok(role) => role,
+        Err(error) => return Err(errors::broken(&error, false)),
+    };
+    let is_master = match &role {
+        Value::Array(parts) => matches!(
+            parts.first(),
+            Some(Value::BulkString(role)) if role == b"master"
+        ),
+        _ => false,
+    };
+    if is_master {
+        return Ok(());
+    }
+    Err(Failure::Later(Error::new(
+        ErrorKind::ReadOnly,
+        "the server that the sentinels name is not the master",
+    )))
+}
+
+async fn slots_of(client: &Client, longest: Duration) -> Result<Vec<(u16, u16, Address)>, Failure> {
+    let connection = connect(client, longest).await;
+    let mut connection = connection.map_err(|error| errors::broken(&error, false))?;
+    let mut ask = redis::cmd("CLUSTER");
+    ask.arg("SLOTS");
+    let answer = timeout(longest, ask.query_async::<Value>(&mut connection)).await;
+    let answer = answer.map_err(|_| too_late(false))?;
+    let answer = answer.map_err(|error| errors::broken(&error, false))?;
+    let own = match client.get_connection_info().addr() {
+        redis::ConnectionAddr::Tcp(host, _) | redis::ConnectionAddr::TcpTls { host, .. } => {
+            host.as_str()
+        }
+        _ => "",
+    };
+    parse_slots(&answer, own).ok_or_else(|| {
+        let error = "the node does not say which slots there are";
+        Failure::Final(Error::new(ErrorKind::Unsupported, error))
+    })
+}
+
+/// Ranges of slots, each with its master: the first node that is named.
+fn parse_slots(answer: &Value, own: &str) -> Option<Vec<(u16, u16, Address)>> {
+    let Value::Array(ranges) = answer else {
+        return None;
+    };
+    let number = |value: Option<&Value>| match value {
+        Some(Value::Int(number)) => u16::try_from(*number).ok(),
+        _ => None,
+    };
+    let range = |range: &Value| {
+        let Value::Array(range) = range else {
+            return None;
+        };
+        let Some(Value::Array(master)) = range.get(2) else {
+            return None;
+        };
+        let host = match master.first() {
+            Some(Value::BulkString(host)) if !host.is_empty() => {
+                String::from_utf8(host.clone()).ok()?
+            }
+            _ => own.to_owned(),
+        };
+        let address = (host, number(master.get(1))?);
+        Some((number(range.first())?, number(range.get(1))?, address))
+    };
+    ranges.iter().map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_may_leave_its_own_host_out() {
+        let master = Value::Array(vec![Value::BulkString(Vec::new()), Value::Int(7001)]);
+        let range = Value::Array(vec![Value::Int(0), Value::Int(100), master]);
+        let slots = parse_slots(&Value::Array(vec![range]), "10.0.0.1").expect("slots");
+        assert_eq!(slots, [(0, 100, ("10.0.0.1".to_owned(), 7001))]);
+        assert_eq!(parse_slots(&Value::Nil, ""), None);
+    }
+}

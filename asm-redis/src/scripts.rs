@@ -1,0 +1,241 @@
+//! The scripts, how they are called, and what they answer.
+
+use std::{sync::LazyLock, time::Duration};
+
+use asm_core::{Error, ErrorKind, Result, Timestamp};
+use redis::{Cmd, Pipeline, Value};
+
+use crate::{link::Sending, record::corrupt};
+
+/// One script: what the server runs under this name, in one step.
+pub(crate) struct Script {
+    source: &'static str,
+    digest: String,
+}
+
+impl Script {
+    fn new(source: &'static str) -> Self {
+        let digest = redis::Script::new(source).get_hash().to_owned();
+        Self { source, digest }
+    }
+
+    /// The command that runs it, up to the number of its keys.
+    pub(crate) fn command(&self, sending: Sending, keys: &[&str]) -> Cmd {
+        let mut cmd = if sending.source {
+            let mut cmd = redis::cmd("EVAL");
+            cmd.arg(self.source);
+            cmd
+        } else {
+            let mut cmd = redis::cmd("EVALSHA");
+            cmd.arg(&self.digest);
+            cmd
+        };
+        cmd.arg(keys.len()).arg(keys);
+        cmd
+    }
+}
+
+/// Defines a script as the parts that it is made of.
+macro_rules! scripts {
+    ($($name:ident: $($part:literal)+;)*) => {
+        $(
+            pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+                Script::new(concat!($(include_str!(concat!("../scripts/", $part, ".lua"))),+))
+            });
+        )*
+
+        /// All of them, to be loaded.
+        pub(crate) fn load() -> Pipeline {
+            let mut pipeline = Pipeline::new();
+            $(pipeline.cmd("SCRIPT").arg("LOAD").arg($name.source);)*
+            pipeline
+        }
+    };
+}
+
+scripts! {
+    CREATE: "head" "lock" "create";
+    OPEN: "head" "lock" "open";
+    SAVE: "head" "lock" "save";
+    TOUCH: "head" "touch";
+    DELETE: "head" "lock" "delete";
+    ACQUIRE: "head" "lock" "acquire";
+    RENEW: "head" "lock" "renew";
+    RELEASE: "head" "lock" "release";
+    BREAK: "head" "lock" "break";
+    INSPECT: "head" "lock" "inspect";
+    FIELD_READ: "head" "field_values" "field_read";
+    FIELD_WRITE: "head" "field_values" "field_write";
+    SUBJECT_RESERVE: "subject" "subject_reserve";
+    SUBJECT_LIST: "subject" "subject_list";
+    SUBJECT_REVOKE: "subject" "subject_revoke";
+    SUBJECT_FORGET: "subject" "subject_forget";
+}
+
+/// What a script answered, read from front to back.
+pub(crate) struct Reply(std::vec::IntoIter<Value>);
+
+impl Reply {
+    pub(crate) fn of(value: Value) -> Result<Self> {
+        match value {
+            Value::Array(values) => Ok(Self(values.into_iter())),
+            _ => Err(strange()),
+        }
+    }
+
+    /// The next, which is a word of ours.
+    pub(crate) fn word(&mut self) -> Result<String> {
+        let word = String::from_utf8(self.bytes()?).map_err(|_| strange())?;
+        match word.as_str() {
+            "corrupt" => Err(corrupt()),
+            "unknown" => Err(Error::new(
+                ErrorKind::Unknown,
+                "this write may have been applied before, and its op id is no longer remembered",
+            )),
+            "unstaged" => Err(Error::new(
+                ErrorKind::NotReady,
+                "the server dropped the bytes of this write before they came to their place",
+            )),
+            _ => Ok(word),
+        }
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>> {
+        match self.0.next() {
+            Some(Value::BulkString(bytes)) => Ok(bytes),
+            Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
+            _ => Err(strange()),
+        }
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        u64::try_from(self.signed()?).map_err(|_| strange())
+    }
+
+    /// A number that is written out.
+    pub(crate) fn decimal<T: std::str::FromStr>(&mut self) -> Result<T> {
+        let text = String::from_utf8(self.bytes()?).map_err(|_| strange())?;
+        text.parse().map_err(|_| strange())
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64> {
+        match self.0.next() {
+            Some(Value::Int(number)) => Ok(number),
+            _ => Err(strange()),
+        }
+    }
+
+    pub(crate) fn millis(&mut self) -> Result<Duration> {
+        self.number().map(Duration::from_millis)
+    }
+
+    pub(crate) fn time(&mut self) -> Result<Timestamp> {
+        self.number().map(Timestamp::from_micros)
+    }
+
+    /// What is left of a lifetime, as PTTL tells it.
+    pub(crate) fn left(&mut self) -> Result<Left> {
+        self.signed().map(Left::of)
+    }
+
+    pub(crate) fn list(&mut self) -> Result<Self> {
+        self.0.next().map_or_else(|| Err(strange()), Self::of)
+    }
+
+    /// The next, if there is one more.
+    pub(crate) fn more(&mut self) -> Option<Self> {
+        let next = self.0.next()?;
+        Some(Self(vec![next].into_iter()))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    pub(crate) fn all_bytes(&mut self) -> Result<Vec<Vec<u8>>> {
+        let mut all = Vec::with_capacity(self.0.len());
+        while !self.is_over() {
+            all.push(self.bytes()?);
+        }
+        Ok(all)
+    }
+}
+
+/// What is left of a lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing: it is not there.
+    Gone,
+    /// It was lost: it would stay for ever.
+    Lost,
+    /// So much.
+    For(Duration),
+}
+
+impl Left {
+    pub(crate) fn of(pttl: i64) -> Self {
+        match u64::try_from(pttl) {
+            Ok(millis) => Self::For(Duration::from_millis(millis)),
+            Err(_) if pttl == -1 => Self::Lost,
+            Err(_) => Self::Gone,
+        }
+    }
+
+    pub(crate) fn duration(self) -> Option<Duration> {
+        match self {
+            Self::For(left) => Some(left),
+            Self::Gone | Self::Lost => None,
+        }
+    }
+}
+
+/// The server's time, as TIME tells it.
+pub(crate) fn time(value: Value, shift: u64) -> Result<Timestamp> {
+    let mut parts = Reply::of(value)?;
+    let (seconds, micros): (u64, u64) = (parts.decimal()?, parts.decimal()?);
+    Ok(Timestamp::from_micros(seconds * 1_000_000 + micros + shift))
+}
+
+/// Whole milliseconds, as the server takes them: rounded up, 1 at least.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    /// Some thousand years: what the server can still add to its time.
+    const MOST: u128 = 100_000_000_000_000;
+    let millis = duration.as_micros().div_ceil(1000).clamp(1, MOST);
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
+
+/// Whole microseconds, as scripts can still calculate with.
+pub(crate) fn micros(duration: Duration) -> u64 {
+    const MOST: u128 = 1_000_000_000_000_000;
+    u64::try_from(duration.as_micros().min(MOST)).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn strange() -> Error {
+    Error::new(
+        ErrorKind::Other,
+        "the server answered something else than its script does",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_to_what_the_server_takes() {
+        assert_eq!(millis(Duration::ZERO), 1);
+        assert_eq!(millis(Duration::from_micros(1001)), 2);
+        assert_eq!(millis(Duration::MAX), 100_000_000_000_000);
+        assert_eq!(micros(Duration::MAX), 1_000_000_000_000_000);
+    }
+
+    #[test]
+    fn a_reply_is_read_from_front_to_back() {
+        let values = vec![Value::BulkString(b"held".to_vec()), Value::Int(7)];
+        let mut reply = Reply::of(Value::Array(values)).expect("an array");
+        assert_eq!(reply.word().expect("a word"), "held");
+        assert_eq!(reply.number().expect("a number"), 7);
+        assert!(reply.is_over());
+        assert!(reply.number().is_err());
+    }
+}

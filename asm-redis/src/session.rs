@@ -1,0 +1,357 @@
+//! The verbs of the record.
+
+use asm_core::{
+    Create, Created, Delete, Deleted, Fence, Guard, Key, Open, OpenLock, Opened, OpenedLock,
+    Result, Save, SessionStore, Snapshot, Timestamp, Touch, Touched, Version, Written,
+};
+use async_trait::async_trait;
+use redis::{Pipeline, Value};
+
+use crate::{
+    RedisDriver,
+    driver::{Around, during},
+    lock::Attempt,
+    record,
+    scripts::{self, CREATE, DELETE, Left, OPEN, Reply, SAVE, TOUCH, millis, strange},
+};
+
+#[async_trait]
+impl SessionStore for RedisDriver {
+    async fn create(&self, key: &Key, req: Create) -> Result<Created> {
+        self.check_size(req.data.len()).map_err(during("create"))?;
+        let claim = req.lock.as_ref();
+        let attempt = claim.map(|claim| Attempt::of(self, key, claim.token));
+        let created = self.create_record(key, &req).await;
+        let created = created.map_err(during("create"));
+        if let Some(attempt) = attempt {
+            attempt.answered(&created);
+        }
+        created
+    }
+
+    async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
+        let Open { lock } = req;
+        let Some(lock) = lock else {
+            return self.read(key).await.map_err(during("open"));
+        };
+        let attempt = Attempt::of(self, key, lock.claim.token);
+        let opened = self.open_locked(key, &lock).await.map_err(during("open"));
+        attempt.answered(&opened);
+        opened
+    }
+
+    async fn save(&self, key: &Key, req: Save) -> Result<Written> {
+        self.check_size(req.data.len()).map_err(during("save"))?;
+        let written = self.save_record(key, &req).await;
+        if written.is_err() && req.release {
+            self.inner.hub.nudge(key);
+        }
+        written.map_err(during("save"))
+    }
+
+    async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
+        self.touch_record(key, &req).await.map_err(during("touch"))
+    }
+
+    async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
+        let deleted = self.delete_record(key, &req).await;
+        if deleted.is_err() {
+            self.inner.hub.nudge(key);
+        }
+        deleted.map_err(during("delete"))
+    }
+}
+
+impl RedisDriver {
+    async fn create_record(&self, key: &Key, req: &Create) -> Result<Created> {
+        let Create {
+            op,
+            resend,
+            stamp: _,
+            data: _,
+            ttl,
+            lock,
+        } = req;
+        let keys = self.keys(key);
+        let record = record::first(req);
+        let stage = keys.stage(*op);
+        let staged = self.staged(&stage, &record);
+        let around = Around { staged, then: &[] };
+        let answered = self.run_locking(&keys, &CREATE, around, |cmd, sending| {
+            cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
+            cmd.arg(millis(*ttl));
+            match lock {
+                Some(claim) => cmd
+                    .arg(claim.token.as_bytes())
+                    .arg(millis(claim.hold))
+                    .arg(claim.label.as_str()),
+                None => cmd.arg("").arg(0).arg(""),
+            };
+            cmd.arg(unstaged(staged, &record));
+        });
+        let mut reply = answered.await?.reply;
+        match reply.word()?.as_str() {
+            "done" => {
+                let number = reply.number()?;
+                let fence = reply.number()?;
+                let now = reply.time()?;
+                self.wake(&mut reply)?;
+                Ok(Created::Done {
+                    version: Version { number, op: *op },
+                    fence: (fence > 0).then(|| Fence::new(fence)),
+                    now,
+                })
+            }
+            "taken" => {
+                self.wake(&mut reply)?;
+                Ok(Created::Taken)
+            }
+            _ => Err(strange()),
+        }
+    }
+
+    /// Three commands of the server's own: no script comes near the bytes.
+    async fn read(&self, key: &Key) -> Result<Opened> {
+        let keys = self.keys(key);
+        let pack = |_| {
+            let mut pipeline = Pipeline::with_capacity(3);
+            pipeline.cmd("GET").arg(keys.record());
+            pipeline.cmd("PTTL").arg(keys.record());
+            pipeline.cmd("TIME");
+            pipeline
+        };
+        let values = self.inner.links.call(keys.record(), pack).await?;
+        let [data, left, time] = values.try_into().map_err(|_| strange())?;
+        let left = left_of(&left)?;
+        let now = scripts::time(time, self.shift())?;
+        Ok(match self.snapshot(data, left, now)? {
+            Some(snapshot) => Opened::Found {
+                snapshot,
+                lock: OpenedLock::NotAsked,
+            },
+            None => Opened::Missing,
+        })
+    }
+
+    async fn open_locked(&self, key: &Key, lock: &OpenLock) -> Result<Opened> {
+        let OpenLock { claim, proof } = lock;
+        let keys = self.keys(key);
+        // Not one step, and need not be: while the lock is ours nobody else saves, and a busy open
+        // may read what was saved just after.
+        let then = [("GET", keys.record()), ("PTTL", keys.record())];
+        let around = Around {
+            staged: None,
+            then: &then,
+        };
+        let answered = self.run_locking(&keys, &OPEN, around, |cmd, _| {
+            cmd.arg(claim.token.as_bytes()).arg(proof.as_bytes());
+            cmd.arg(millis(claim.hold)).arg(claim.label.as_str());
+        });
+        let mut answered = answered.await?;
+        let reply = &mut answered.reply;
+        let lock = match reply.word()?.as_str() {
+            "missing" => {
+                self.wake(reply)?;
+                return Ok(Opened::Missing);
+            }
+            "unproven" => OpenedLock::Unproven,
+            "busy" => OpenedLock::Busy,
+            "held" => OpenedLock::Held(Fence::new(reply.number()?)),
+            _ => return Err(strange()),
+        };
+        let now = reply.time()?;
+        if lock != OpenedLock::Unproven {
+            self.wake(reply)?;
+        }
+        let data = answered.then.next().ok_or_else(strange)?;
+        let left = left_of(&answered.then.next().ok_or_else(strange)?)?;
+        Ok(match self.snapshot(data, left, now)? {
+            Some(snapshot) => Opened::Found { snapshot, lock },
+            None => Opened::Missing,
+        })
+    }
+
+    async fn save_record(&self, key: &Key, req: &Save) -> Result<Written> {
+        let Save {
+            op,
+            resend,
+            guard,
+            stamp,
+            data,
+            ttl,
+            release,
+        } = req;
+        let keys = self.keys(key);
+        let record = record::blank(data);
+        let stage = keys.stage(*op);
+        let staged = self.staged(&stage, &record);
+        let around = Around { staged, then: &[] };
+        let answered = self.run_locking(&keys, &SAVE, around, |cmd, sending| {
+            cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
+            guard_of(cmd, guard);
+            cmd.arg(&record::stamp(stamp)).arg(millis(*ttl));
+            cmd.arg(flag(*release)).arg(self.publishes());
+            cmd.arg(unstaged(staged, &record));
+        });
+        let mut reply = answered.await?.reply;
+        let word = reply.word()?;
+        let written = match word.as_str() {
+            "done" => Written::Done {
+                version: Version {
+                    number: reply.number()?,
+                    op: *op,
+                },
+                now: reply.time()?,
+            },
+            "conflict" => match self.fresh(&mut reply)? {
+                Some(snapshot) => Written::Conflict(snapshot),
+                None => Written::Missing,
+            },
+            "missing" => Written::Missing,
+            "ended" => Written::Ended,
+            "locked" => Written::Locked,
+            "lost" => Written::LockLost,
+            _ => return Err(strange()),
+        };
+        self.wake(&mut reply)?;
+        Ok(written)
+    }
+
+    async fn touch_record(&self, key: &Key, req: &Touch) -> Result<Touched> {
+        let Touch { epoch, ttl } = req;
+        let keys = self.keys(key);
+        let fields = keys.fields();
+        let names = [keys.record(), &fields];
+        let answered = self.run(&keys, &TOUCH, &names, Around::default(), |cmd, _| {
+            cmd.arg(&epoch.get().to_be_bytes()).arg(millis(*ttl));
+        });
+        let mut reply = answered.await?.reply;
+        match reply.word()?.as_str() {
+            "done" => Ok(Touched::Done {
+                left: reply.millis()?,
+                now: reply.time()?,
+            }),
+            "missing" => Ok(Touched::Missing),
+            "ended" => Ok(Touched::Ended),
+            _ => Err(strange()),
+        }
+    }
+
+    async fn delete_record(&self, key: &Key, req: &Delete) -> Result<Deleted> {
+        let Delete { only_if } = req;
+        let keys = self.keys(key);
+        let answered = self.run_locking(&keys, &DELETE, Around::default(), |cmd, _| {
+            cmd.arg(flag(only_if.is_some()));
+            match only_if {
+                Some(guard) => guard_of(cmd, guard),
+                None => {
+                    cmd.arg("").arg("").arg("");
+                }
+            }
+            cmd.arg(self.publishes());
+        });
+        let mut reply = answered.await?.reply;
+        let word = reply.word()?;
+        let deleted = match word.as_str() {
+            "done" => Deleted::Done,
+            "nothing" => Deleted::Nothing,
+            "conflict" => match self.fresh(&mut reply)? {
+                Some(snapshot) => Deleted::Conflict(snapshot),
+                None => Deleted::Nothing,
+            },
+            "ended" => Deleted::Ended,
+            "locked" => Deleted::Locked,
+            "lost" => Deleted::LockLost,
+            _ => return Err(strange()),
+        };
+        self.wake(&mut reply)?;
+        Ok(deleted)
+    }
+
+    /// The record that a refusal carries: its bytes, what is left of it, the time.
+    pub(crate) fn fresh(&self, reply: &mut Reply) -> Result<Option<Snapshot>> {
+        let data = reply.bytes()?;
+        let left = reply.left()?;
+        let now = reply.time()?;
+        self.snapshot(Value::BulkString(data), left, now)
+    }
+
+    /// What a read answered, `None` when there is no record (any more).
+    pub(crate) fn snapshot(
+        &self,
+        data: Value,
+        left: Left,
+        now: Timestamp,
+    ) -> Result<Option<Snapshot>> {
+        let data = match data {
+            Value::BulkString(data) => data,
+            Value::Nil => return Ok(None),
+            _ => return Err(strange()),
+        };
+        let left = match left {
+            Left::Gone => return Ok(None),
+            Left::Lost => {
+                self.inner.tally.lost_lifetimes.add();
+                tracing::warn!("a session was read that would never end; its next save ends that");
+                None
+            }
+            Left::For(left) => Some(left),
+        };
+        let record = record::read(data)?;
+        Ok(Some(Snapshot {
+            version: record.version,
+            stamp: record.stamp,
+            data: record.data,
+            left,
+            now,
+        }))
+    }
+
+    /// Wakes the waiters next door that a reply names next.
+    pub(crate) fn wake(&self, reply: &mut Reply) -> Result<()> {
+        let tokens = reply.bytes()?;
+        self.inner.hub.wake_next_door(&tokens);
+        Ok(())
+    }
+
+    /// Whether changes are told to subscribers.
+    fn publishes(&self) -> &'static str {
+        flag(self.inner.settings.notifications)
+    }
+
+    /// What goes ahead of the script, if the record is that large.
+    fn staged<'a>(&self, stage: &'a str, record: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
+        let small = record.len() - record::HEAD <= self.inner.settings.stage_above;
+        (!small).then_some((stage, record))
+    }
+}
+
+/// What goes along with the script, if the record is that small.
+fn unstaged<'a>(staged: Option<(&str, &[u8])>, record: &'a [u8]) -> &'a [u8] {
+    if staged.is_some() { &[] } else { record }
+}
+
+fn guard_of(cmd: &mut redis::Cmd, guard: &Guard) {
+    let Guard {
+        epoch,
+        version,
+        held,
+    } = guard;
+    cmd.arg(&epoch.get().to_be_bytes());
+    cmd.arg(&record::version(*version));
+    match held {
+        Some(token) => cmd.arg(token.as_bytes()),
+        None => cmd.arg(""),
+    };
+}
+
+pub(crate) fn left_of(value: &Value) -> Result<Left> {
+    match value {
+        Value::Int(pttl) => Ok(Left::of(*pttl)),
+        _ => Err(strange()),
+    }
+}
+
+pub(crate) fn flag(is: bool) -> &'static str {
+    if is { "1" } else { "0" }
+}
