@@ -1,6 +1,9 @@
 //! How the bytes of a record are changed on the way to the store and back.
 
-use std::fmt::{self, Debug};
+use std::{
+    fmt::{self, Debug},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -10,7 +13,7 @@ use crate::{Error, ErrorKind, Key, Result};
 ///
 /// A codec is pure: no I/O, no state that a caller can see. It is given hostile bytes to decode and
 /// answers them with an error whose cost is bounded: it never panics and never allocates more than
-/// [`CodecContext::limit`] and a constant.
+/// [`CodecContext::limit`] and 64 KiB. `asm-testkit` has a suite that holds a codec to all of this.
 ///
 /// ```
 /// use asm_core::{Codec, CodecContext, CodecName, CodecRole, Encoded, Result};
@@ -45,18 +48,62 @@ pub trait Codec: Debug + Send + Sync + 'static {
 
     /// Encodes.
     ///
+    /// - What was encoded decodes to the same bytes.
+    /// - What a compressor codes is shorter than it was; what would not shrink it declines, and
+    ///   gives back unchanged.
+    /// - A seal never declines. What was sealed shows nothing of its content, and the same content
+    ///   never looks the same twice.
+    ///
     /// # Errors
     /// A failing compressor makes the record be stored as it is; a failing seal makes the save fail
     /// with nothing written.
     fn encode(&self, plain: Bytes, context: &CodecContext<'_>) -> Result<Encoded>;
 
-    /// Decodes what [`encode`](Codec::encode) made.
+    /// Decodes what [`encode`](Codec::encode) made, also years ago.
+    ///
+    /// - Bytes that were cut, flipped or made up decode to no more than the limit or to an error.
+    /// - Whatever the bytes claim, decoding takes no more memory than the limit and 64 KiB.
+    /// - What was sealed and then cut or edited, or is of another session, part or header, is
+    ///   `Tampered`.
     ///
     /// # Errors
     /// `Corrupt` for bytes that are none of its own, `TooLarge` over the limit, `Tampered` when a
     /// tag does not verify, `Unreadable` when a key is not known here.
     fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes>;
+
+    /// Codecs of its family, whose records are read wherever this one is configured, so that a
+    /// switch between them needs no second setting. None unless overridden; one that was configured
+    /// by itself is preferred to one of the same name from here.
+    fn relatives(&self) -> Vec<Arc<dyn Codec>> {
+        Vec::new()
+    }
 }
+
+macro_rules! forward_codec {
+    ($pointer:ident) => {
+        #[deny(clippy::missing_trait_methods)]
+        impl<C: Codec + ?Sized> Codec for $pointer<C> {
+            fn name(&self) -> CodecName {
+                (**self).name()
+            }
+            fn role(&self) -> CodecRole {
+                (**self).role()
+            }
+            fn encode(&self, plain: Bytes, context: &CodecContext<'_>) -> Result<Encoded> {
+                (**self).encode(plain, context)
+            }
+            fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes> {
+                (**self).decode(coded, context)
+            }
+            fn relatives(&self) -> Vec<Arc<dyn Codec>> {
+                (**self).relatives()
+            }
+        }
+    };
+}
+
+forward_codec!(Arc);
+forward_codec!(Box);
 
 /// A codec's name in the envelope: 1 to [`CodecName::MAX`] lowercase letters and digits.
 ///

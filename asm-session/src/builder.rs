@@ -152,7 +152,8 @@ impl SessionsBuilder {
         self
     }
 
-    /// Writes records through this codec, after those named before.
+    /// Writes records through this codec, after those named before, and reads what went through it
+    /// or one of its [relatives](Codec::relatives).
     pub fn codec(self, codec: impl Codec) -> Self {
         self.shared_codec(Arc::new(codec))
     }

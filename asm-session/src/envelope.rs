@@ -37,7 +37,7 @@ use crate::{
 pub(crate) struct Envelope {
     /// In the order of writing: compressors, then seals.
     chain: Vec<Arc<dyn Codec>>,
-    /// All that are known, those of the chain included.
+    /// All that are known, those of the chain and all relatives included.
     known: Vec<Arc<dyn Codec>>,
     limits: Limits,
     unsealed_until: Option<Timestamp>,
@@ -361,8 +361,14 @@ impl EnvelopeBuilder {
     pub(crate) fn build(self) -> Result<Envelope> {
         let invalid = |why| Error::new(ErrorKind::Invalid, why);
         check_chain(&self.chain).map_err(invalid)?;
-        let known = [self.chain.clone(), self.others].concat();
+        let mut known = [self.chain.clone(), self.others].concat();
         check_names(&known).map_err(invalid)?;
+        for relative in known.clone().iter().flat_map(Codec::relatives) {
+            let is_named = |codec: &Arc<dyn Codec>| codec.name() == relative.name();
+            if !known.iter().any(is_named) {
+                known.push(relative);
+            }
+        }
         if self.chain.len() > LONGEST_CHAIN {
             return Err(invalid("a record cannot name so many codecs"));
         }
@@ -676,6 +682,32 @@ mod tests {
         }
     }
 
+    /// Declines, and has an aunt who does not.
+    #[derive(Debug)]
+    struct Family;
+
+    impl Codec for Family {
+        fn name(&self) -> CodecName {
+            CodecName::new("family").unwrap()
+        }
+
+        fn role(&self) -> CodecRole {
+            CodecRole::Compress
+        }
+
+        fn encode(&self, plain: Bytes, _: &CodecContext<'_>) -> Result<Encoded> {
+            Ok(Encoded::Declined(plain))
+        }
+
+        fn decode(&self, _: Bytes, _: &CodecContext<'_>) -> Result<Bytes> {
+            Err(corrupt("nothing was encoded"))
+        }
+
+        fn relatives(&self) -> Vec<Arc<dyn Codec>> {
+            vec![Runs::new("aunt")]
+        }
+    }
+
     /// A seal that does not do its duty.
     #[derive(Debug)]
     struct Lazy;
@@ -881,6 +913,34 @@ mod tests {
         }
         let longest = chain_of(&["a", "b", "c", "d", "e", "f", "g", "h"]);
         assert!(longest.build().is_ok());
+    }
+
+    #[test]
+    fn relatives_are_read_and_step_back_behind_who_was_configured() {
+        let place = Place::of(&KEY);
+        let item = || Bytes::from(vec![b'x'; 1000]);
+        let aunt = Envelope::builder().codec(Runs::new("aunt"));
+        let aunt = aunt.build().unwrap();
+        let written = aunt.encode_item(place, "f", item()).unwrap();
+        let niece = Envelope::builder().codec(Arc::new(Family));
+        let niece = niece.build().unwrap();
+        assert_eq!(
+            niece.decode_item(place, "f", written.clone(), NOW).unwrap(),
+            item()
+        );
+        // It writes through none of them.
+        let record = niece.encode_item(place, "f", item()).unwrap();
+        let stranger = Envelope::builder().build().unwrap();
+        assert_eq!(
+            stranger.decode_item(place, "f", record, NOW).unwrap(),
+            item()
+        );
+
+        let aunt = Runs::new("aunt");
+        let builder = Envelope::builder().codec(Arc::new(Family));
+        let both = builder.reads(Arc::clone(&aunt) as _).build().unwrap();
+        both.decode_item(place, "f", written, NOW).unwrap();
+        assert_eq!(aunt.asked.load(Relaxed), 1000);
     }
 
     #[test]

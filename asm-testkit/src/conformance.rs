@@ -97,7 +97,7 @@ macro_rules! __tests {
     };
 }
 
-/// Items of a part, if the facets that are declared meet its needs.
+/// Items of a part, if the facets that are declared (or what kind of codec it is) meet its needs.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __if_needed {
@@ -107,12 +107,16 @@ macro_rules! __if_needed {
     ([when changes] [changes $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when subjects] [subjects $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when sweeper] [sweeper $($rest:ident)*] $($item:tt)*) => { $($item)* };
+    ([when compressor] [compressor $($rest:ident)*] $($item:tt)*) => { $($item)* };
+    ([when seal] [seal $($rest:ident)*] $($item:tt)*) => { $($item)* };
+    ([when half] [half $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when $facet:ident] [] $($item:tt)*) => {};
 
     ([unless fields] [fields $($rest:ident)*] $($item:tt)*) => {};
     ([unless changes] [changes $($rest:ident)*] $($item:tt)*) => {};
     ([unless subjects] [subjects $($rest:ident)*] $($item:tt)*) => {};
     ([unless sweeper] [sweeper $($rest:ident)*] $($item:tt)*) => {};
+    ([unless half] [half $($rest:ident)*] $($item:tt)*) => {};
     ([unless $facet:ident] [] $($item:tt)*) => { $($item)* };
 
     ([$if:ident $facet:ident] [$other:ident $($rest:ident)*] $($item:tt)*) => {

@@ -2,6 +2,7 @@
 //!
 //! - [`conformance!`] gives a driver one named test for each case of the contract; its author
 //!   writes a [`Harness`].
+//! - [`codec_conformance!`] does the same for a codec; [`codecs`] tells what it takes.
 //! - [`ManualClock`] is time that a test moves by hand.
 //! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`] and
 //!   [`Chaos`] are made with it.
@@ -15,6 +16,7 @@
 //! against a troubled store may use the tools, too.
 
 pub mod cases;
+pub mod codecs;
 pub mod expect;
 pub mod given;
 pub mod model;

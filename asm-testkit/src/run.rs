@@ -151,7 +151,7 @@ impl Suite {
     /// left tasks running.
     pub fn check(&self, way: Way, case: &'static Case) -> Result<(), Failure> {
         let (start, patience) = (Arc::clone(&self.start), self.patience);
-        self.watched(&case.to_string(), move || {
+        watched(&case.to_string(), patience, move || {
             on_fresh_storage(&start, way, case, patience)
         })
     }
@@ -214,37 +214,13 @@ impl Suite {
     ) {
         for way in [Way::Direct, Way::BehindArc] {
             let (start, body) = (Arc::clone(&self.start), body.clone());
-            let outcome = self.watched("declaration", move || {
+            let outcome = watched("declaration", self.patience, move || {
                 runtime().block_on(async { body(way.to(start().await)).await });
                 Ok(())
             });
             if let Err(failure) = outcome {
                 panic!("{failure}");
             }
-        }
-    }
-
-    /// Runs it on a thread of its own, for as long as patience lasts. A thread that never yields is
-    /// left behind: there is no way to end it.
-    fn watched(
-        &self,
-        name: &str,
-        body: impl FnOnce() -> Result<(), Failure> + Send + 'static,
-    ) -> Result<(), Failure> {
-        let (report, outcome) = mpsc::channel();
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let outcome = panic::catch_unwind(AssertUnwindSafe(body));
-                // Nobody listens any more when patience was over first.
-                let _ =
-                    report.send(outcome.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
-            })
-            .expect("a thread for the case");
-        match outcome.recv_timeout(self.patience) {
-            Ok(outcome) => outcome,
-            Err(RecvTimeoutError::Timeout) => Err(Failure::hung(self.patience)),
-            Err(RecvTimeoutError::Disconnected) => Err(Failure("ended without a word".to_owned())),
         }
     }
 }
@@ -294,6 +270,29 @@ impl fmt::Debug for Suite {
     }
 }
 
+/// Runs it on a thread of its own, for as long as patience lasts. A thread that never yields is left
+/// behind: there is no way to end it.
+pub(crate) fn watched(
+    name: &str,
+    patience: Duration,
+    body: impl FnOnce() -> Result<(), Failure> + Send + 'static,
+) -> Result<(), Failure> {
+    let (report, outcome) = mpsc::channel();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let outcome = panic::catch_unwind(AssertUnwindSafe(body));
+            // Nobody listens any more when patience was over first.
+            let _ = report.send(outcome.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
+        })
+        .expect("a thread for the case");
+    match outcome.recv_timeout(patience) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Timeout) => Err(Failure::hung(patience)),
+        Err(RecvTimeoutError::Disconnected) => Err(Failure("ended without a word".to_owned())),
+    }
+}
+
 fn on_fresh_storage(
     start: &Start,
     way: Way,
@@ -322,7 +321,7 @@ fn on_fresh_storage(
     })
 }
 
-fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_all()
         .build()

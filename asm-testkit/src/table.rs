@@ -2,34 +2,59 @@
 
 use std::fmt::Write as _;
 
-use crate::{CASES, Case, SENTENCES};
+use crate::{
+    CASES, SENTENCES,
+    codecs::{CODEC_CASES, CODEC_SENTENCES},
+    mutants::{Mutant, codecs::CodecMutant},
+};
 
 /// The contract as a page of Markdown: each sentence once, under it the cases that show it, and
-/// beside each case the names that `caught_by` tells: the mutants that it catches.
+/// beside each case the names of the mutants that it catches.
 ///
 /// ```
-/// let page = asm_testkit::contract_table(|_| Vec::new());
+/// let page = asm_testkit::contract_table();
 /// assert!(page.contains("newcomers_pass_no_queue"));
+/// assert!(page.contains("takes_no_memory_for_a_bomb"));
 /// ```
 #[must_use]
-pub fn contract_table(caught_by: impl Fn(&Case) -> Vec<&'static str>) -> String {
+pub fn contract_table() -> String {
     let mut page = String::from(HEAD);
+    let cases = CASES.iter().map(|case| {
+        let caught = Mutant::caught_by(case).map(|mutant| mutant.name);
+        (case.sentence, case.to_string(), caught.collect())
+    });
+    chapters(&mut page, sentences(), &cases.collect::<Vec<_>>());
+    page.push_str(CODECS);
+    let cases = CODEC_CASES.iter().map(|case| {
+        let caught = CodecMutant::caught_by(case).map(|mutant| mutant.name);
+        (case.sentence, case.to_string(), caught.collect())
+    });
+    let sentences = CODEC_SENTENCES.iter().copied();
+    chapters(&mut page, sentences, &cases.collect::<Vec<_>>());
+    page
+}
+
+/// A case: its sentence, its name, and whom it catches.
+type Shown = (&'static str, String, Vec<&'static str>);
+
+/// A chapter for each part, in which each sentence has a table of its cases.
+fn chapters(
+    page: &mut String,
+    sentences: impl Iterator<Item = (&'static str, &'static str)>,
+    cases: &[Shown],
+) {
     let mut part = "";
-    for (module, sentence) in sentences() {
+    for (module, sentence) in sentences {
         if module != part {
             part = module;
             let _ = write!(page, "\n## {part}\n");
         }
         let _ = write!(page, "\n**{sentence}**\n\n| case | catches |\n|---|---|\n");
-        for case in CASES.iter().filter(|case| case.sentence == sentence) {
-            let caught: Vec<_> = caught_by(case)
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect();
+        for (_, case, caught) in cases.iter().filter(|(of, ..)| *of == sentence) {
+            let caught: Vec<_> = caught.iter().map(|name| format!("`{name}`")).collect();
             let _ = writeln!(page, "| `{case}` | {} |", caught.join(", "));
         }
     }
-    page
 }
 
 const HEAD: &str = "\
@@ -41,6 +66,13 @@ are two requests, on two handles of one storage. Where a sentence also speaks of
 the cases here show the driver's part.
 
 This page is generated: `ASM_BLESS=1 cargo test -p asm-testkit --test contract`.
+";
+
+const CODECS: &str = "
+# Codecs
+
+The sentences that every codec keeps, compressor or seal, with the cases and the broken codecs in the
+same way.
 ";
 
 /// Each sentence once, where it stands first.

@@ -16,6 +16,8 @@
 //! To add one: put it into the table of its part, with the method that is wrong (a
 //! [`Layer`](crate::Layer)'s), or with what is wrong below the verbs.
 
+pub mod codecs;
+
 mod bench;
 mod draft;
 mod harness;
@@ -78,6 +80,11 @@ impl Mutant {
     /// The drivers that they are made of, with nothing wrong: one with every facet, one with none.
     pub fn healthy() -> impl Iterator<Item = &'static Self> {
         healthy::MUTANTS.iter()
+    }
+
+    /// A storage of one with every facet and nothing wrong.
+    pub(crate) fn healthy_storage() -> Box<dyn Harness> {
+        (healthy::MUTANTS[0].start)()
     }
 
     /// The mutant of this name.
