@@ -448,8 +448,11 @@ impl World {
         self.tell(at, Call::Create(sent), Some(expected), answered);
         self.note(resend.then_some("resent"));
         if let (Err(_), Some(claim)) = (created, claim) {
-            // Whoever does not know whether it holds does not want to.
-            self.give_back(at, claim.token);
+            // Whoever does not know whether it holds does not want to, nor to wait.
+            match self.slots[at].waits(claim.token) {
+                Some(ticket) => self.drop_ticket(at, ticket),
+                None => self.give_back(at, claim.token),
+            }
         }
     }
 
