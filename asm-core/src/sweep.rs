@@ -22,6 +22,13 @@ pub trait Sweep: Debug + Send + Sync + 'static {
     /// `Invalid` for a cursor that this driver did not make. An error at one record is counted in
     /// [`Swept::failed`] and does not end the sweep.
     async fn sweep(&self, step: SweepStep) -> Result<Swept>;
+
+    /// Which part of a sweep lies behind a cursor, from 0 to 1; about, for those who watch it.
+    /// `None` when the driver cannot tell.
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        let _ = at;
+        None
+    }
 }
 
 /// Where a sweep goes on. Its bytes are the driver's own and may be kept across processes. They may

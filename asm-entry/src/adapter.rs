@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use asm_core::{
-    Acquired, Bound, Broken, Change, ChangeFeed, ChangeStream, Create, Created, Delete, Deleted,
-    Driver, DriverInfo, Epoch, Error, ErrorKind, Fence, FieldFound, FieldRead, FieldWrite,
+    Acquired, Bound, Broken, Change, ChangeFeed, ChangeStream, Create, Created, Cursor, Delete,
+    Deleted, Driver, DriverInfo, Epoch, Error, ErrorKind, Fence, FieldFound, FieldRead, FieldWrite,
     FieldWritten, Key, Listing, LockState, LockStore, LockToken, LockWish, LocklessFields, Open,
     Opened, Released, Renewed, Reserve, Reserved, Result, Revoked, Save, SessionStore, Subject,
     SubjectIndex, Subscribe, Subscribed, Sweep, SweepStep, Swept, Timestamp, Touch, Touched,
@@ -505,5 +505,9 @@ impl<S: EntryStore> Sweep for EntryDriver<S> {
             }
         }
         Ok(swept)
+    }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        self.store.scan()?.progress(at)
     }
 }

@@ -140,6 +140,12 @@ pub trait Scan: Debug + Send + Sync + 'static {
     /// # Errors
     /// `Invalid` for a cursor that is not of this store.
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due>;
+
+    /// Which part of all records lies behind a cursor, from 0 to 1, as far as that is known.
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        let _ = at;
+        None
+    }
 }
 
 /// What one look found.

@@ -84,13 +84,16 @@ mod save;
 mod session;
 mod sessions;
 mod subjects;
+mod sweeping;
 mod take;
 mod transact;
 mod wire;
 
 /// Names of the store that an application meets: handles, fences, what operators see of locks, what
-/// a feed tells, times.
-pub use asm_core::{Broken, Change, Fence, Holder, Key, Label, LockState, Timestamp, Waiter};
+/// a feed tells, where a clean-up goes on, times.
+pub use asm_core::{
+    Broken, Change, Cursor, Fence, Holder, Key, Label, LockState, Timestamp, Waiter,
+};
 pub use builder::SessionsBuilder;
 pub use client::{Bots, Client, ClientKind};
 pub use counters::Counters;
@@ -116,6 +119,7 @@ pub use save::{IdRotation, Saved};
 pub use session::{Origin, Session};
 pub use sessions::Sessions;
 pub use subjects::{AtCap, SubjectSession, SubjectSessions};
+pub use sweeping::SweepProgress;
 
 /// The version of `erased_serde` whose types a [`Format`] is made of.
 pub use erased_serde;

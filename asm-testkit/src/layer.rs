@@ -3,11 +3,11 @@
 use std::{fmt, fmt::Debug, time::Duration};
 
 use asm_core::{
-    Acquired, Broken, ChangeFeed, Create, Created, Delete, Deleted, Driver, DriverInfo, Fence,
-    FieldFound, FieldRead, FieldWrite, FieldWritten, Key, Listing, LockState, LockStore, LockToken,
-    LockWish, LocklessFields, Open, Opened, Released, Renewed, Reserve, Reserved, Result, Revoked,
-    Save, SessionStore, Subject, SubjectIndex, Subscribe, Subscribed, Sweep, SweepStep, Swept,
-    Touch, Touched, Written,
+    Acquired, Broken, ChangeFeed, Create, Created, Cursor, Delete, Deleted, Driver, DriverInfo,
+    Fence, FieldFound, FieldRead, FieldWrite, FieldWritten, Key, Listing, LockState, LockStore,
+    LockToken, LockWish, LocklessFields, Open, Opened, Released, Renewed, Reserve, Reserved,
+    Result, Revoked, Save, SessionStore, Subject, SubjectIndex, Subscribe, Subscribed, Sweep,
+    SweepStep, Swept, Touch, Touched, Written,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -460,6 +460,10 @@ impl<L: Layer> Sweep for Layered<L> {
     async fn sweep(&self, step: SweepStep) -> Result<Swept> {
         self.call(Verb::Sweep, None, &|_| self.0.sweep(step.clone()))
             .await
+    }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        facet(self.0.inner().sweeper()).progress(at)
     }
 }
 

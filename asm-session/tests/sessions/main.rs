@@ -9,5 +9,6 @@ mod merging;
 mod modes;
 mod others;
 mod rules;
+mod sweeping;
 mod trouble;
 mod world;
