@@ -37,6 +37,7 @@ pub struct FileBuilder {
     timing: Timing,
     clock: Option<Arc<dyn Clock>>,
     network: bool,
+    existing: bool,
     notifications: bool,
     threads: usize,
     patience: Duration,
@@ -65,6 +66,7 @@ impl FileBuilder {
             timing: Timing::default(),
             clock: None,
             network: false,
+            existing: false,
             notifications: true,
             threads: 16,
             patience: Duration::from_secs(5),
@@ -83,11 +85,11 @@ impl FileBuilder {
     /// that is more than twice as large cannot be read (`Unreadable`) and is left as it is.
     #[must_use]
     pub fn max_record(mut self, bytes: usize) -> Self {
-        self.max_record = bytes.min(1 << 30);
+        self.max_record = bytes;
         self
     }
 
-    /// How often a waiter looks again when nothing wakes it, 1 s by default. A hand-off is
+    /// How often a waiter looks again when nothing wakes it: 1 s by default, 1 ms at least. A hand-off is
     /// provisional for twice that time. All processes on a root should agree.
     #[must_use]
     pub fn recheck(mut self, interval: Duration) -> Self {
@@ -104,10 +106,19 @@ impl FileBuilder {
     }
 
     /// Accepts a root on a network file system. It must then be used by one machine only, and its
-    /// `flock` must hold between the processes of that machine.
+    /// `flock` must hold between the processes of that machine. Such a file system may notice that
+    /// there is no room, or that the server is gone, after a write that went well: at
+    /// [`Durability::Atomic`] nothing asks for it then.
     #[must_use]
     pub fn allow_network(mut self) -> Self {
         self.network = true;
+        self
+    }
+
+    /// Makes no root where none is: for tools of operators, whose directory may be misspelt.
+    #[must_use]
+    pub fn existing(mut self) -> Self {
+        self.existing = true;
         self
     }
 
@@ -119,7 +130,7 @@ impl FileBuilder {
         self
     }
 
-    /// How many threads may be busy with files at the same time, 16 by default. They are started
+    /// How many threads may be busy with files at the same time: 16 by default, 1 at least. They are started
     /// when there is work.
     #[must_use]
     pub fn threads(mut self, most: usize) -> Self {
@@ -140,18 +151,26 @@ impl FileBuilder {
     /// milliseconds.
     ///
     /// # Errors
-    /// `Invalid` for a directory that holds something else, is of another format, is reached by a
+    /// `Invalid` for a setting out of its range; for a directory that holds something else, or nothing where one is to
+    /// [exist](Self::existing), is of another format, is reached by a
     /// symbolic link, belongs to somebody else, or is writable by others; `Unsupported` on a
-    /// network file system, or when processes of another time namespace use it; those of the
+    /// network file system, without `/proc`, or when processes of another time namespace use it;
+    /// `Unavailable` when another process is opening it for longer than the patience; those of the
     /// system.
     pub fn build(self) -> Result<FileDriver> {
+        self.check().map_err(opening)?;
         let this = Process::this().map_err(|error| {
             Error::new(ErrorKind::Other, "the system gives no random bytes").because(error)
         });
         let this = this.map_err(opening)?;
         let (disk, fs, clock): (Arc<dyn Disk>, _, Arc<dyn Clock>) = match self.place {
             Place::Root(path) => {
-                let root = root::open(&path, self.network, self.patience).map_err(opening)?;
+                let opening_of = root::Opening {
+                    network: self.network,
+                    existing: self.existing,
+                    patience: self.patience,
+                };
+                let root = root::open(&path, &opening_of).map_err(opening)?;
                 let fs = Arc::new(root.fs);
                 (Arc::clone(&fs) as _, Some(fs), Arc::new(root.clock))
             }
@@ -165,7 +184,7 @@ impl FileBuilder {
             max_record: self.max_record,
             timing: self.timing,
             clock: self.clock.unwrap_or(clock),
-            boot: root::boot(),
+            boot: root::boot().map_err(opening)?.to_be_bytes(),
             this,
             tally: Tally::default(),
             watch: Arc::new(Watch::new(watched)),
@@ -174,6 +193,47 @@ impl FileBuilder {
     }
 }
 
+impl FileBuilder {
+    fn check(&self) -> Result<()> {
+        let wrong = if self.max_record > LARGEST {
+            "the largest record is larger than 1 GiB"
+        } else if self.timing.recheck < SHORTEST {
+            "the recheck is shorter than 1 ms"
+        } else if self.threads == 0 {
+            "there is no thread for the files"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Invalid, wrong))
+    }
+}
+
+const LARGEST: usize = 1 << 30;
+const SHORTEST: Duration = Duration::from_millis(1);
+
 fn opening(error: Error) -> Error {
     error.during("open").by("file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_out_of_its_range_is_refused_before_anything_is_made() {
+        let place = tempfile::tempdir().expect("a directory");
+        let root = place.path().join("root");
+        let wrong: [fn(FileBuilder) -> FileBuilder; 3] = [
+            |builder| builder.max_record(LARGEST + 1),
+            |builder| builder.recheck(Duration::ZERO),
+            |builder| builder.threads(0),
+        ];
+        for wrong in wrong {
+            let refused = wrong(FileDriver::builder(&root)).build();
+            assert_eq!(refused.expect_err("refused").kind(), ErrorKind::Invalid);
+            assert!(!root.exists());
+        }
+        let least = FileDriver::builder(&root).recheck(SHORTEST).threads(1);
+        drop(least.max_record(LARGEST).build().expect("in range"));
+    }
 }

@@ -14,11 +14,13 @@ pub struct Counters {
     pub leftovers: u64,
     /// Times that a lock was taken from processes that had died.
     pub buried: u64,
-    /// Calls, tasks and notifications that are under way.
+    /// Calls, tasks and notifications that are under way on threads of the driver's own.
     pub under_way: usize,
+    /// Those that were, and are not any more.
+    pub done: u64,
     /// Sessions for whose locks somebody waits here.
     pub waited_for: usize,
-    /// Sessions whose changes somebody follows here.
+    /// How many follow the changes of a session here.
     pub followed: usize,
 }
 

@@ -3,18 +3,21 @@
 use std::{
     any::Any,
     fs::File,
-    io::{self, Write},
-    os::fd::{AsFd, OwnedFd},
+    io::{self, IoSliceMut, Write},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
     buffer::spare_capacity,
-    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags},
-    io::Errno,
+    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags},
+    io::{Errno, ReadWriteFlags},
 };
 
 use crate::disk::{Disk, Fresh};
@@ -34,24 +37,30 @@ pub(crate) const PLAIN: OFlags = OFlags::NOFOLLOW
 pub(crate) const OURS: Mode = Mode::RUSR.union(Mode::WUSR);
 const OUR_DIRECTORY: Mode = Mode::RWXU;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// A look at a session is no reason to write to the disk.
+const TO_READ: OFlags = OFlags::RDONLY.union(OFlags::NOATIME).union(PLAIN);
+/// What is larger is not copied on the thread of a caller.
+const AT_ONCE: u64 = 64 * 1024;
 
 /// The shards of a root.
 #[derive(Debug)]
 pub(crate) struct Fs {
     root: OwnedFd,
-    path: PathBuf,
     patience: Duration,
     shards: Vec<RwLock<Option<Arc<OwnedFd>>>>,
+    /// Whether the system can read what is in memory without waiting, as far as is known.
+    reads_at_once: AtomicBool,
 }
 
 impl Fs {
     /// Of a root that is open. Whoever waits for a shard gives up after `patience`.
-    pub(crate) fn new(root: OwnedFd, path: PathBuf, patience: Duration) -> Self {
+    /// `local`: on no other machine's disk, where even a look may have to wait.
+    pub(crate) fn new(root: OwnedFd, patience: Duration, local: bool) -> Self {
         Self {
             root,
-            path,
             patience,
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            reads_at_once: AtomicBool::new(local),
         }
     }
 
@@ -66,9 +75,12 @@ impl Fs {
         Ok(rustix::fs::fsync(&self.root)?)
     }
 
-    /// Where a shard is.
-    pub(crate) fn path(&self, shard: u8) -> PathBuf {
-        self.path.join(directory(shard))
+    /// A path to a shard, for what takes no descriptor. It leads there whatever the working
+    /// directory is, and wherever the root was moved.
+    pub(crate) fn path(&self, shard: u8) -> io::Result<(PathBuf, Arc<OwnedFd>)> {
+        let open = self.shard(shard)?;
+        let path = format!("/proc/self/fd/{}/.", open.as_raw_fd());
+        Ok((path.into(), open))
     }
 
     /// The directory of a shard. It stays open.
@@ -97,9 +109,35 @@ impl Fs {
         Ok(open)
     }
 
-    fn forget(&self, shard: u8) {
-        let place = &self.shards[usize::from(shard)];
-        *place.write().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Whether somebody has removed a shard behind our back. It is then opened anew the next time.
+    fn is_gone(&self, shard: u8, open: &OwnedFd) -> io::Result<bool> {
+        let gone = rustix::fs::fstat(open)?.st_nlink == 0;
+        if gone {
+            let place = &self.shards[usize::from(shard)];
+            *place.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        Ok(gone)
+    }
+
+    /// The bytes of a file that are in memory, whatever it is that keeps them from being read.
+    fn read_in_memory(&self, shard: u8, name: &str, limit: usize) -> Result<Vec<u8>, Errno> {
+        let place = self.shards[usize::from(shard)]
+            .try_read()
+            .map_err(|_| Errno::AGAIN)?;
+        let shard = place.as_ref().ok_or(Errno::AGAIN)?;
+        let cached = ResolveFlags::CACHED;
+        let file = rustix::fs::openat2(shard, name, TO_READ, Mode::empty(), cached)?;
+        let size = check_file(&file).map_err(|_| Errno::AGAIN)?;
+        if size > AT_ONCE.min(limit as u64) {
+            return Err(Errno::AGAIN);
+        }
+        let mut bytes = vec![0; size as usize];
+        let mut place = [IoSliceMut::new(&mut bytes)];
+        let read = rustix::io::preadv2(&file, &mut place, 0, ReadWriteFlags::NOWAIT)?;
+        if read < bytes.len() {
+            return Err(Errno::AGAIN);
+        }
+        Ok(bytes)
     }
 }
 
@@ -110,20 +148,21 @@ impl Disk for Fs {
         loop {
             let section = Section(self.shard(shard)?);
             enter(&section.0, self.patience)?;
-            // Somebody may have removed the shard, with all that was in it, behind our back.
-            if rustix::fs::fstat(&section.0)?.st_nlink > 0 {
+            if !self.is_gone(shard, &section.0)? {
                 return Ok(Box::new(section));
             }
-            self.forget(shard);
         }
     }
 
     fn read(&self, shard: u8, name: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let shard = self.shard(shard)?;
-        let file = match rustix::fs::openat(&shard, name, OFlags::RDONLY | PLAIN, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(foreign_if_link(error)),
+        let file = loop {
+            let open = self.shard(shard)?;
+            match open_to_read(&open, name) {
+                Ok(file) => break file,
+                Err(Errno::NOENT) if self.is_gone(shard, &open)? => {}
+                Err(Errno::NOENT) => return Ok(None),
+                Err(error) => return Err(foreign_if_link(error)),
+            }
         };
         let size = check_file(&file)?;
         if size > limit as u64 {
@@ -133,6 +172,22 @@ impl Disk for Fs {
         let mut bytes = Vec::with_capacity(size + 1);
         while bytes.len() < size && rustix::io::read(&file, spare_capacity(&mut bytes))? > 0 {}
         Ok(Some(bytes))
+    }
+
+    /// Whatever does not go well is left to [`read`](Self::read).
+    fn read_at_once(&self, shard: u8, name: &str, limit: usize) -> Option<Vec<u8>> {
+        if !self.reads_at_once.load(Ordering::Relaxed) {
+            return None;
+        }
+        let read = self.read_in_memory(shard, name, limit);
+        if matches!(
+            read,
+            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP)
+        ) {
+            // The system does not know how, or is not allowed to.
+            self.reads_at_once.store(false, Ordering::Relaxed);
+        }
+        read.ok()
     }
 
     fn create(&self, shard: u8, name: &str, bytes: &[u8]) -> io::Result<Box<dyn Fresh>> {
@@ -189,7 +244,7 @@ impl Drop for Section {
 
 /// Asks again and again, for longer and longer spans: a lock that is asked for with patience cannot
 /// be given up on.
-fn enter(directory: &OwnedFd, patience: Duration) -> io::Result<()> {
+pub(crate) fn enter(directory: &OwnedFd, patience: Duration) -> io::Result<()> {
     const SHORTEST: Duration = Duration::from_micros(50);
     const LONGEST: Duration = Duration::from_millis(2);
     let (mut began, mut nap) = (None, SHORTEST);
@@ -208,6 +263,17 @@ fn enter(directory: &OwnedFd, patience: Duration) -> io::Result<()> {
         )]
         thread::sleep(nap);
         nap = (nap * 2).min(LONGEST);
+    }
+}
+
+fn open_to_read(shard: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    match rustix::fs::openat(shard, name, TO_READ, Mode::empty()) {
+        // It belongs to somebody else, which is not for us to say.
+        Err(Errno::PERM) => {
+            let flags = TO_READ.difference(OFlags::NOATIME);
+            rustix::fs::openat(shard, name, flags, Mode::empty())
+        }
+        other => other,
     }
 }
 

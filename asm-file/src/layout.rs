@@ -183,9 +183,10 @@ impl LockBlock {
         postcard::to_allocvec(self).unwrap_or_default()
     }
 
+    /// The last of all numbers would leave none for the next change.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((block, [])) => Some(block),
+        match postcard::take_from_bytes::<Self>(bytes) {
+            Ok((block, [])) if block.number < u64::MAX => Some(block),
             _ => None,
         }
     }
@@ -246,6 +247,22 @@ mod tests {
             let bytes = frame(Kind::Record, KEY.as_bytes(), Life::NONE, &[&content]);
             assert!(Record::unframe(&KEY, &bytes.into()).is_none());
         }
+    }
+
+    #[test]
+    fn a_lock_reads_back_unless_it_could_never_change_again() {
+        let block = |number| LockBlock {
+            number,
+            part: vec![1, 2],
+            ..LockBlock::default()
+        };
+        let decoded = |number| LockBlock::decode(&block(number).encode());
+        assert_eq!(
+            decoded(u64::MAX - 1).map(|block| block.part),
+            Some(vec![1, 2])
+        );
+        assert!(decoded(u64::MAX).is_none());
+        assert!(LockBlock::decode(&[block(1).encode(), vec![0]].concat()).is_none());
     }
 
     #[test]

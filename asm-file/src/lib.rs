@@ -68,7 +68,8 @@
 //!   the lock, too, puts it into the record; of the two locks there may be, the one with the higher
 //!   number is valid. A deletion removes the record first; a lock or fields that a crash left
 //!   beside it are of another life than the next session's, and are never taken for its own.
-//! - **A read** needs no critical section: the record is one file, replaced at once.
+//! - **A read** needs no critical section: the record is one file, replaced at once. What is open is
+//!   one moment of it, with its lifetime; the lock is no part of a plain read.
 //! - **A lock** is a lease in a file, never a `flock` that is held. It carries who its holder and
 //!   waiters are: a process that has died on the same boot and in the same pid namespace is found
 //!   out at once; one that hangs, or is elsewhere, is ended by its hold.
@@ -81,8 +82,16 @@
 //!   keeps what was left of its life, less the time that the machine was off, give or take the error
 //!   of the wall clock at the two boots.
 //! - **No call blocks an async thread**: files are the business of at most
-//!   [`threads`](FileBuilder::threads) threads of the driver's own. It keeps at most 256
-//!   directories open, one file per shard that is followed, and three per busy thread.
+//!   [`threads`](FileBuilder::threads) threads of the driver's own. What the system has in memory
+//!   is read where it is asked for, by calls that answer at once or not at all (`openat2` with
+//!   `RESOLVE_CACHED`, `preadv2` with `RWF_NOWAIT`), up to 64 KiB; where it knows no such calls, or
+//!   the root is on a network, by the threads. The driver keeps at most 256 directories open, one
+//!   file per shard that is followed, one descriptor per process whose lock is waited for, and three
+//!   per busy thread.
+//! - **Clean-up** is the application's task ([`Sweep`](asm_core::Sweep)): a batch at a time, of
+//!   10,000 records at most, whose names are all that is in memory. A cursor is a place in the order
+//!   of keys, so that any process can go on, and knows how far it is. What cannot be read is counted
+//!   and passed over.
 //!
 //! # What it refuses
 //!

@@ -38,6 +38,7 @@ struct State {
     idle: usize,
     /// Given and not done.
     open: usize,
+    done: u64,
     closed: bool,
 }
 
@@ -66,9 +67,10 @@ impl Pool {
         detached.wake();
     }
 
-    /// How many jobs were given and are not done.
-    pub(crate) fn open(&self) -> usize {
-        self.shared.state().open
+    /// How many jobs were given and are not done, and how many are.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        let state = self.shared.state();
+        (state.open, state.done)
     }
 }
 
@@ -103,7 +105,9 @@ impl Shared {
         while let Some(job) = self.next() {
             // A step is pure and does not panic; if one did, its caller is told by a dropped answer.
             let _ = panic::catch_unwind(AssertUnwindSafe(job));
-            self.state().open -= 1;
+            let mut state = self.state();
+            state.open -= 1;
+            state.done += 1;
         }
     }
 

@@ -5,7 +5,7 @@ use std::{fs, io, process};
 use serde::{Deserialize, Serialize};
 
 /// One process of one boot, and one driver in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Process {
     /// The inode of its pid namespace: a pid means something in it alone. 0 when it is not known.
     namespace: u64,
@@ -21,7 +21,7 @@ impl Process {
     pub(crate) fn this() -> Result<Self, getrandom::Error> {
         let driver = getrandom::u64()?;
         let pid = process::id();
-        let known = namespace().and_then(|namespace| Some((namespace, status(pid).ok()??)));
+        let known = namespace(pid).and_then(|namespace| Some((namespace, status(pid).ok()??)));
         let Some((namespace, status)) = known else {
             // Without /proc nobody can tell, and the hold decides.
             return Ok(Self {
@@ -51,22 +51,35 @@ impl Process {
             return false;
         };
         match status(pid) {
-            Ok(None) => true,
+            // /proc may hide the processes of others, and ours that dropped some right.
+            Ok(None) => !exists(pid),
             Ok(Some(status)) => status.ended || status.started != self.started,
             Err(_) => false,
         }
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 struct Status {
     /// A process that has ended stays until its parent looks.
     ended: bool,
     started: u64,
 }
 
-fn namespace() -> Option<u64> {
+/// `None` also where `/proc` is the one of another namespace, and its numbers mean others.
+fn namespace(pid: u32) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
+    let ours = fs::read_link("/proc/self").ok()?;
+    (ours.to_str() == Some(&pid.to_string())).then_some(())?;
     Some(fs::metadata("/proc/self/ns/pid").ok()?.ino())
+}
+
+/// Whether the system knows a process of that number, seen or not.
+fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 /// `None` when there is no such process.
@@ -91,10 +104,14 @@ fn parse(stat: &[u8]) -> Option<Status> {
     let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = str::from_utf8(&stat[name_ends + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    let ended = matches!(fields.next()?, "Z" | "X" | "x");
-    // The 22nd field of all.
-    let started = fields.nth(18)?.parse().ok()?;
-    Some(Status { ended, started })
+    let over = matches!(fields.next()?, "Z" | "X" | "x");
+    // The 20th and the 22nd field of all. A first thread that has ended leaves the others running.
+    let threads: u64 = fields.nth(16)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    Some(Status {
+        ended: over && threads <= 1,
+        started,
+    })
 }
 
 #[cfg(test)]
@@ -110,6 +127,10 @@ mod tests {
         assert_eq!((status.ended, status.started), (false, 77));
         let zombie = parse(format!("12 (x) Z {fields}").as_bytes()).expect("the same");
         assert!(zombie.ended);
+        // Its first thread has ended, three others have not.
+        let headless = fields.replace("0 1 0 77", "0 4 0 77");
+        let headless = parse(format!("12 (x) Z {headless}").as_bytes()).expect("the same");
+        assert_eq!((headless.ended, headless.started), (false, 77));
         assert!(parse(b"12 (x R 1").is_none());
     }
 
@@ -139,6 +160,7 @@ mod tests {
             ..reused
         };
         assert!(!elsewhere.is_dead_to(&this));
+        assert!(exists(other.pid));
         child.kill().expect("a signal");
         // Dead before anybody has looked after it, and after.
         while !status(child.id())
@@ -150,5 +172,6 @@ mod tests {
         assert!(other.is_dead_to(&this));
         child.wait().expect("its end");
         assert!(other.is_dead_to(&this));
+        assert!(!exists(other.pid));
     }
 }

@@ -7,17 +7,22 @@ use asm_entry::{Due, Scan};
 use async_trait::async_trait;
 
 use crate::{
-    errors::failed,
+    fs::SHARDS,
     layout::{Kind, TEMP, is_stem},
     ring,
     store::FileStore,
     transaction::Files,
 };
 
+/// How many sessions and indexes one look keeps in mind at most, whatever batch is wished for.
+const MOST: usize = 10_000;
+
 /// What was found in a part of a shard.
 #[derive(Default)]
 struct Found {
     due: Due,
+    /// Sessions and indexes looked at.
+    looked_at: usize,
     /// Where to go on in this shard.
     next: Option<String>,
     /// What may lie there without a record, or without anybody who needs it.
@@ -31,10 +36,9 @@ struct Found {
 impl Scan for FileStore {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
         let (mut shard, mut after) = position(from.as_ref())?;
-        let mut due = Due::default();
+        let (mut due, mut room) = (Due::default(), batch.get().min(MOST));
         loop {
-            let room = batch.get().saturating_sub(due.examined as usize).max(1);
-            let found = self.beside(move |files| files.search(shard, &after, room));
+            let found = self.beside(move |files| Ok(files.search(shard, &after, room)));
             let found = found.await?;
             due.keys.extend(found.due.keys);
             due.examined += found.due.examined;
@@ -56,18 +60,27 @@ impl Scan for FileStore {
                 (None, Some(next)) => (next, String::new()),
                 (None, None) => return Ok(due),
             };
-            if due.examined >= batch.get() as u64 {
+            room = room.saturating_sub(found.looked_at);
+            if room == 0 {
                 due.next = Some(Cursor(format!("{shard:02x}/{after}").into()));
                 return Ok(due);
             }
         }
     }
+
+    /// Keys are random, so the place in their order says it.
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        let (shard, after) = position(Some(at)).ok()?;
+        let digits = after.get(2..10).unwrap_or("0");
+        let within = f64::from(u32::from_str_radix(digits, 16).ok()?) / f64::from(u32::MAX);
+        Some((f64::from(shard) + within) / SHARDS as f64)
+    }
 }
 
 impl Files {
-    /// Looks at the next records of a shard. Memory is bounded by their number, not by the
-    /// shard's.
-    fn search(&self, shard: u8, after: &str, most: usize) -> Result<Found> {
+    /// Looks at the next sessions and indexes of a shard. Memory is bounded by their number, not by
+    /// the shard's. A shard that cannot be listed is passed over, and counted.
+    fn search(&self, shard: u8, after: &str, most: usize) -> Found {
         let mut found = Found::default();
         // By stem, with the kinds of files that there are.
         let mut stems: BTreeMap<String, Vec<Kind>> = BTreeMap::new();
@@ -94,19 +107,29 @@ impl Files {
             }
             stems.insert(stem.to_owned(), vec![kind]);
         });
-        listed.map_err(|error| failed("listing a shard", error))?;
+        if let Err(error) = listed {
+            tracing::warn!(%error, shard, "cannot list a shard: the sweep passes it over");
+            found.due.failed += 1;
+            found.next = None;
+            return found;
+        }
+        found.looked_at = stems.len();
         if let (Some(next), Some(last)) = (&mut found.next, stems.keys().next_back()) {
             next.clone_from(last);
         }
         for (stem, kinds) in stems {
             self.examine(shard, &stem, &kinds, &mut found);
         }
-        Ok(found)
+        found
     }
 
     fn examine(&self, shard: u8, stem: &str, kinds: &[Kind], found: &mut Found) {
-        if kinds.contains(&Kind::Index) {
-            found.indexes.extend(subject(stem));
+        if let Some(subject) = subject(stem).filter(|_| kinds.contains(&Kind::Index)) {
+            match self.lists_what_is_over(&subject) {
+                Ok(true) => found.indexes.push(subject),
+                Ok(false) => {}
+                Err(_) => found.due.failed += 1,
+            }
         }
         let Some(key) = Key::from_hex(stem).filter(|key| key.as_bytes()[0] == shard) else {
             return;

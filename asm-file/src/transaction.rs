@@ -84,10 +84,33 @@ impl Files {
         key: &Key,
         step: &mut impl FnMut(&mut Entry, &mut Turn) -> R,
     ) -> Result<Option<R>> {
-        let mut loaded = self.load(key, Parts::HEAD)?;
+        let loaded = self.load(key, Parts::HEAD)?;
+        Ok(self.look_at(loaded, step))
+    }
+
+    /// The same where nobody may wait. `None` also when the record is not at hand.
+    pub(crate) fn look_at_once<R>(
+        &self,
+        key: &Key,
+        step: &mut impl FnMut(&mut Entry, &mut Turn) -> R,
+    ) -> Result<Option<R>> {
+        let name = Kind::Record.name_of(key.as_bytes());
+        let bytes = self.disk.read_at_once(shard_of(key), &name, self.limit());
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
+        let loaded = self.loaded(key, Parts::HEAD, &bytes.into())?;
+        Ok(self.look_at(loaded, step))
+    }
+
+    fn look_at<R>(
+        &self,
+        mut loaded: Loaded,
+        step: &mut impl FnMut(&mut Entry, &mut Turn) -> R,
+    ) -> Option<R> {
         let mut turn = Turn::new(self.clock.now(), self.timing);
         let answer = step(&mut loaded.entry, &mut turn);
-        Ok(loaded.entry.changes().is_empty().then_some(answer))
+        loaded.entry.changes().is_empty().then_some(answer)
     }
 
     /// Runs a step as one transaction.
@@ -211,6 +234,13 @@ impl Files {
         }
     }
 
+    /// Whether a session of a subject is over, and the index still lists it.
+    pub(crate) fn lists_what_is_over(&self, subject: &Subject) -> Result<bool> {
+        let name = Kind::Index.name_of(subject.as_bytes());
+        let index = self.load_subject(subject.as_bytes()[0], &name, subject)?;
+        Ok(index.is_due(self.clock.now()))
+    }
+
     /// Removes what writers that have died left in a shard, and what lies beside these sessions
     /// without a record. In the critical section nobody else is writing.
     pub(crate) fn clean(&self, shard: u8, orphans: &[Key]) -> Result<()> {
@@ -245,10 +275,14 @@ impl Files {
         section.map_err(|error| failed("entering the critical section of a shard", error))
     }
 
+    /// How large a file of ours may be: a record, its lock, and what is around them.
+    fn limit(&self) -> usize {
+        self.max_record.saturating_mul(2).saturating_add(OVERHEAD)
+    }
+
     /// The bytes of a file; `None` also for what is not a file of ours.
     fn read(&self, shard: u8, name: &str) -> Result<Option<Bytes>> {
-        let limit = self.max_record.saturating_mul(2).saturating_add(OVERHEAD);
-        match self.disk.read(shard, name, limit) {
+        match self.disk.read(shard, name, self.limit()) {
             Ok(bytes) => Ok(bytes.map(Bytes::from)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 self.tally.foreign("a file", shard);
@@ -260,10 +294,16 @@ impl Files {
 
     fn load(&self, key: &Key, parts: Parts) -> Result<Loaded> {
         let shard = shard_of(key);
-        let Some(bytes) = self.read(shard, &Kind::Record.name_of(key.as_bytes()))? else {
-            return Ok(Loaded::nothing());
-        };
-        let Some((life, record)) = Record::unframe(key, &bytes) else {
+        match self.read(shard, &Kind::Record.name_of(key.as_bytes()))? {
+            Some(bytes) => self.loaded(key, parts, &bytes),
+            None => Ok(Loaded::nothing()),
+        }
+    }
+
+    /// What a record says, together with what lies beside it.
+    fn loaded(&self, key: &Key, parts: Parts, bytes: &Bytes) -> Result<Loaded> {
+        let shard = shard_of(key);
+        let Some((life, record)) = Record::unframe(key, bytes) else {
             self.tally.foreign("a record", shard);
             return Ok(Loaded::nothing());
         };
@@ -350,11 +390,14 @@ impl Files {
             return;
         }
         let rebooted = lock.boot != self.boot;
+        // Each process is asked about once, however many of its tasks wait.
+        let owners: HashSet<&Process> = lock.owners.iter().map(|(_, owner)| owner).collect();
+        let dead = owners
+            .into_iter()
+            .filter(|owner| owner.is_dead_to(&self.this));
+        let dead: HashSet<&Process> = dead.collect();
         let is_dead = |token: &LockToken| {
-            rebooted
-                || lock
-                    .owner(token)
-                    .is_some_and(|owner| owner.is_dead_to(&self.this))
+            rebooted || lock.owner(token).is_some_and(|owner| dead.contains(owner))
         };
         let before = loaded.entry.changes();
         loaded.entry.bury(turn, is_dead);
@@ -405,7 +448,7 @@ impl Files {
             None => Life::new().map_err(no_randomness)?,
         };
         let block = LockBlock {
-            number: loaded.lock.number + u64::from(lock),
+            number: loaded.lock.number.saturating_add(u64::from(lock)),
             boot: self.boot,
             part: loaded
                 .entry
@@ -490,6 +533,10 @@ impl Files {
 
     /// Puts new bytes under a name, all of them or none.
     fn replace(&self, shard: u8, name: &str, bytes: &[u8], matters: bool) -> Result<(), Failure> {
+        if bytes.len() > self.limit() {
+            let error = "the file would be larger than what is read again";
+            return Err(Error::new(ErrorKind::TooLarge, error).into());
+        }
         let sync =
             self.durability == Durability::Full || matters && self.durability == Durability::Data;
         if let Err(error) = self.write(shard, name, bytes, sync) {

@@ -10,8 +10,8 @@ use std::{
     mem::MaybeUninit,
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -46,16 +46,21 @@ pub(crate) struct Watch {
     pub(crate) feed: Feed,
     /// Where to watch; `None` when nothing is.
     fs: Option<Arc<Fs>>,
+    engine: Mutex<Option<Arc<Engine>>>,
+    /// Files are read under it, so an async thread must not wait for it.
     state: Mutex<State>,
+    /// Whose followers have gone while somebody else had the state.
+    gone: Mutex<Vec<Key>>,
+    followers: AtomicUsize,
     /// How many sessions are waited for: most transactions need to know that it is none.
     waited_for: AtomicUsize,
-    /// Whether the thread is looking at something it was told of.
+    /// Whether the thread is looking at something it was told of, and how often it has.
     looking: AtomicBool,
+    looked: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    engine: Option<Arc<Engine>>,
     /// By number of the watch.
     watched: HashMap<i32, u8>,
     shards: HashMap<u8, i32>,
@@ -101,9 +106,13 @@ impl Watch {
             wakeups: Wakeups::new(),
             feed: Feed::new(),
             fs,
+            engine: Mutex::default(),
             state: Mutex::default(),
+            gone: Mutex::default(),
+            followers: AtomicUsize::new(0),
             waited_for: AtomicUsize::new(0),
             looking: AtomicBool::new(false),
+            looked: AtomicU64::new(0),
         }
     }
 
@@ -112,16 +121,20 @@ impl Watch {
         self.fs.is_some()
     }
 
-    /// Sessions that are waited for, and followed.
+    /// Sessions that are waited for, and followers.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        let state = self.state();
-        let followed = state.followed.values().map(|shard| shard.sessions.len());
-        (state.waiting.len(), followed.sum())
+        let waited_for = self.waited_for.load(Ordering::SeqCst);
+        (waited_for, self.followers.load(Ordering::SeqCst))
+    }
+
+    /// How often the thread has looked at something.
+    pub(crate) fn looked(&self) -> u64 {
+        self.looked.load(Ordering::SeqCst)
     }
 
     /// How many notifications are not looked at yet.
     pub(crate) fn under_way(&self) -> usize {
-        let engine = self.state().engine.clone();
+        let engine = lock(&self.engine).clone();
         let pending = engine.is_some_and(|engine| {
             rustix::io::ioctl_fionread(&engine.inotify).is_ok_and(|bytes| bytes > 0)
         });
@@ -191,6 +204,7 @@ impl Watch {
         session.followers += 1;
         session.told = version;
         session.ended = false;
+        self.followers.fetch_add(1, Ordering::SeqCst);
         Ok(Follower {
             watch: Arc::clone(self),
             key: *key,
@@ -199,26 +213,27 @@ impl Watch {
 
     /// Ends the thread.
     pub(crate) fn stop(&self) {
-        if let Some(engine) = self.state().engine.take() {
+        if let Some(engine) = lock(&self.engine).take() {
             // Fails only when it was told so 2^64 times before.
             let _ = rustix::io::write(&engine.stop, &1_u64.to_ne_bytes());
         }
     }
 
+    /// From `Drop`, perhaps on an async thread: should somebody have the state, the next who wants
+    /// it sees to it.
     fn unfollow(&self, key: &Key) {
-        let mut state = self.state();
-        let shard = shard_of(key);
-        let Some(followed) = state.followed.get_mut(&shard) else {
-            return;
-        };
-        if let Some(session) = followed.sessions.get_mut(key) {
-            session.followers -= 1;
-            if session.followers == 0 {
-                followed.sessions.remove(key);
-            }
+        self.followers.fetch_sub(1, Ordering::SeqCst);
+        lock(&self.gone).push(*key);
+        match self.state.try_lock() {
+            Ok(mut state) => self.see_off(&mut state),
+            Err(TryLockError::Poisoned(state)) => self.see_off(&mut state.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
         }
-        if followed.sessions.is_empty() {
-            state.followed.remove(&shard);
+    }
+
+    fn see_off(&self, state: &mut State) {
+        for key in std::mem::take(&mut *lock(&self.gone)) {
+            state.unfollow(&key);
         }
     }
 
@@ -233,19 +248,12 @@ impl Watch {
         let Some(fs) = &self.fs else {
             return Ok(());
         };
-        let engine = match &state.engine {
-            Some(engine) => Arc::clone(engine),
-            None => {
-                let engine = Arc::new(Engine::new()?);
-                self.start(&engine, look)?;
-                state.engine = Some(Arc::clone(&engine));
-                engine
-            }
-        };
+        let engine = self.engine(look)?;
         if let hash_map::Entry::Vacant(place) = state.shards.entry(shard) {
             let news = WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE;
             let kind = WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
-            let number = inotify::add_watch(&engine.inotify, fs.path(shard), news | kind)?;
+            let (path, _open) = fs.path(shard)?;
+            let number = inotify::add_watch(&engine.inotify, path, news | kind)?;
             state.watched.insert(number, shard);
             place.insert(number);
         }
@@ -267,11 +275,18 @@ impl Watch {
         Ok(())
     }
 
-    fn start(self: &Arc<Self>, engine: &Arc<Engine>, look: &Arc<dyn Look>) -> io::Result<()> {
-        let (watch, engine) = (Arc::clone(self), Arc::clone(engine));
-        let look = Arc::clone(look);
+    /// The one there is, or a new one and its thread.
+    fn engine(self: &Arc<Self>, look: &Arc<dyn Look>) -> io::Result<Arc<Engine>> {
+        let mut place = lock(&self.engine);
+        if let Some(engine) = &*place {
+            return Ok(Arc::clone(engine));
+        }
+        let engine = Arc::new(Engine::new()?);
+        let (watch, its, look) = (Arc::clone(self), Arc::clone(&engine), Arc::clone(look));
         let thread = thread::Builder::new().name("asm-file watch".to_owned());
-        thread.spawn(move || watch.run(&engine, &*look)).map(drop)
+        thread.spawn(move || watch.run(&its, &*look))?;
+        *place = Some(Arc::clone(&engine));
+        Ok(engine)
     }
 
     fn run(&self, engine: &Engine, look: &dyn Look) {
@@ -293,6 +308,7 @@ impl Watch {
                     pid => self.process_ended(pid as u32),
                 }
             }
+            self.looked.fetch_add(1, Ordering::SeqCst);
             self.looking.store(false, Ordering::SeqCst);
         }
     }
@@ -305,8 +321,12 @@ impl Watch {
         let mut events = inotify::Reader::new(&engine.inotify, &mut buffer);
         while let Ok(event) = events.next() {
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                // Anything may have happened.
                 keys.extend(state.waiting.keys().copied());
-                shards.extend(state.followed.keys().copied());
+                for (shard, followed) in &state.followed {
+                    shards.insert(*shard);
+                    ended.extend(followed.sessions.keys().copied());
+                }
                 continue;
             }
             let Some(&shard) = state.watched.get(&event.wd()) else {
@@ -341,7 +361,7 @@ impl Watch {
             self.tell_end(&mut state, look, &key);
         }
         self.waited_for.store(state.waiting.len(), Ordering::SeqCst);
-        self.forget_shards(&mut state, engine);
+        state.forget_what_nobody_needs(engine);
     }
 
     /// Wakes those of us who wait no more: the lock is theirs, or there is nothing to wait for.
@@ -435,28 +455,51 @@ impl Watch {
         self.feed.publish(key, change, epoch);
     }
 
-    /// Hears no more of shards where nobody waits or follows.
-    fn forget_shards(&self, state: &mut State, engine: &Engine) {
-        let used: HashSet<u8> = state
-            .waiting
-            .keys()
-            .map(shard_of)
-            .chain(state.followed.keys().copied())
-            .collect();
-        state.shards.retain(|shard, number| {
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        self.see_off(&mut state);
+        state
+    }
+}
+
+impl State {
+    fn unfollow(&mut self, key: &Key) {
+        let shard = shard_of(key);
+        let Some(followed) = self.followed.get_mut(&shard) else {
+            return;
+        };
+        if let Some(session) = followed.sessions.get_mut(key) {
+            session.followers -= 1;
+            if session.followers == 0 {
+                followed.sessions.remove(key);
+            }
+        }
+        if followed.sessions.is_empty() {
+            self.followed.remove(&shard);
+        }
+    }
+
+    /// Hears no more of shards where nobody waits or follows, nor of processes that nobody waits
+    /// for.
+    fn forget_what_nobody_needs(&mut self, engine: &Engine) {
+        let waiting = self.waiting.keys().map(shard_of);
+        let used: HashSet<u8> = waiting.chain(self.followed.keys().copied()).collect();
+        self.shards.retain(|shard, number| {
             let keep = used.contains(shard);
             if !keep {
                 // Fails only when the directory is gone, and the watch with it.
                 let _ = inotify::remove_watch(&engine.inotify, *number);
-                state.watched.remove(number);
+                self.watched.remove(number);
             }
             keep
         });
+        let holders: HashSet<u32> = self.waiting.values().filter_map(|one| one.holder).collect();
+        self.processes.retain(|pid, _| holders.contains(pid));
     }
+}
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Engine {
@@ -499,4 +542,121 @@ impl fmt::Debug for Watch {
 /// Where a session is.
 pub(crate) fn shard_of(key: &Key) -> u8 {
     key.as_bytes()[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::Path,
+        sync::mpsc::{Receiver, Sender, channel},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::fs::open_directory;
+
+    const SHARD: &str = "a5";
+
+    fn key(last: u8) -> Key {
+        let mut bytes = [0xa5; 16];
+        bytes[15] = last;
+        Key::from_bytes(bytes)
+    }
+
+    fn token(id: u8) -> LockToken {
+        LockToken::from_bytes([id; 16])
+    }
+
+    /// Says when it is asked, and waits for the answer.
+    struct Slow {
+        asked: Mutex<Sender<Key>>,
+        answers: Mutex<Receiver<HashSet<LockToken>>>,
+    }
+
+    impl Look for Slow {
+        fn waiting(&self, key: &Key) -> asm_core::Result<HashSet<LockToken>> {
+            lock(&self.asked).send(*key).expect("the test listens");
+            Ok(lock(&self.answers).recv().unwrap_or_default())
+        }
+
+        fn version(&self, _: &Key) -> asm_core::Result<Option<(u64, Epoch)>> {
+            Ok(None)
+        }
+    }
+
+    fn change(root: &Path, key: &Key) {
+        let shard = root.join(SHARD);
+        fs::write(shard.join("new"), "x").expect("written");
+        fs::rename(shard.join("new"), shard.join(format!("{key}.l"))).expect("renamed");
+    }
+
+    fn woken(watch: &Watch, id: u8) -> impl Future<Output = ()> {
+        let ear = watch.wakeups.listen(token(id));
+        async move { ear.woken().await }
+    }
+
+    /// A stream is dropped on an async thread, which must not wait for one that reads files.
+    #[test]
+    fn a_follower_leaves_without_waiting() {
+        let place = tempfile::tempdir().expect("a directory");
+        let open = open_directory(place.path()).expect("ours");
+        let fs = Arc::new(Fs::new(open, Duration::ZERO, true));
+        let shard = fs.shard(0xa5).expect("a shard");
+        let watch = Arc::new(Watch::new(Some(fs)));
+        let look: Arc<dyn Look> = Arc::new(Slow {
+            asked: Mutex::new(channel().0),
+            answers: Mutex::new(channel().1),
+        });
+        let follow = || watch.follow(&look, &shard, &key(1), 1).expect("followed");
+        let (one, two) = (follow(), follow());
+        let busy = watch.state();
+        drop(one);
+        assert_eq!(watch.counts(), (0, 1));
+        drop(busy);
+        assert_eq!(watch.state().followed.len(), 1);
+        drop(two);
+        assert_eq!(watch.counts(), (0, 0));
+        assert_eq!(watch.state().followed.len(), 0);
+        watch.stop();
+    }
+
+    /// More has happened than the kernel keeps: everybody who waits is looked after.
+    #[tokio::test]
+    async fn whatever_the_kernel_forgets_to_tell_is_looked_at() {
+        let place = tempfile::tempdir().expect("a directory");
+        let open = open_directory(place.path()).expect("ours");
+        let fs = Arc::new(Fs::new(open, Duration::ZERO, true));
+        let watch = Arc::new(Watch::new(Some(fs)));
+        let (asked, questions) = channel();
+        let (answer, answers) = channel();
+        let look: Arc<dyn Look> = Arc::new(Slow {
+            asked: Mutex::new(asked),
+            answers: Mutex::new(answers),
+        });
+        let (first, second) = (woken(&watch, 1), woken(&watch, 2));
+        for id in [1, 2] {
+            watch.wait_for(&look, &key(id), HashSet::from([token(id)]), None);
+        }
+        change(place.path(), &key(1));
+        assert_eq!(questions.recv().expect("asked"), key(1));
+
+        // While it reads a slow file, more happens than the queue has room for.
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
+        let most: usize = most.expect("/proc").trim().parse().expect("a number");
+        for number in 0..most + 10 {
+            let other = place.path().join(SHARD).join(["a", "b"][number % 2]);
+            fs::write(other, "x").expect("written");
+        }
+        change(place.path(), &key(2));
+        answer.send(HashSet::from([token(1)])).expect("heard");
+        let mut looked_at = HashSet::new();
+        while looked_at.len() < 2 {
+            looked_at.insert(questions.recv().expect("asked"));
+            answer.send(HashSet::new()).expect("heard");
+        }
+        first.await;
+        second.await;
+        watch.stop();
+    }
 }

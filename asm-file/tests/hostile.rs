@@ -7,11 +7,13 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
 use asm_core::*;
 use asm_file::{Durability, FileDriver};
+use asm_testkit::ManualClock;
 use tempfile::TempDir;
 
 const KEY: Key = Key::from_bytes([0xa5; 16]);
@@ -345,6 +347,106 @@ async fn a_root_that_was_emptied_behind_our_back_is_made_again() {
         .await
         .expect("an answer");
     assert!(matches!(opened, Opened::Found { .. }), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_reader_sees_a_shard_that_somebody_else_has_made_again() {
+    let place = Place::new();
+    let (reader, writer) = (place.driver(), place.driver());
+    for driver in [&reader, &writer] {
+        let opened = driver.open(&KEY, Open { lock: None }).await;
+        assert_eq!(opened.expect("an answer"), Opened::Missing);
+    }
+    fs::remove_dir_all(place.root.join("a5")).expect("removed");
+    writer.create(&KEY, create()).await.expect("a session");
+    let opened = reader.open(&KEY, Open { lock: None }).await;
+    let opened = opened.expect("an answer");
+    assert!(matches!(opened, Opened::Found { .. }), "{opened:?}");
+}
+
+/// A shard that is a link, and one that others may write to, are counted as failures; the rest is
+/// swept all the same.
+#[tokio::test]
+async fn a_sweep_passes_over_what_it_cannot_list() {
+    let place = Place::new();
+    let clock = ManualClock::new();
+    let driver = FileDriver::builder(&place.root)
+        .durability(Durability::Atomic)
+        .clock(Arc::new(clock.clone()))
+        .build()
+        .expect("a driver");
+    let (before, after) = (Key::from_bytes([1; 16]), Key::from_bytes([0xf0; 16]));
+    for key in [&before, &after] {
+        driver.create(key, create()).await.expect("a session");
+    }
+    clock.advance(TTL).await;
+    fs::remove_dir(place.root.join("a5")).expect("removed");
+    symlink(place.directory.path(), place.root.join("a5")).expect("a link");
+    fs::set_permissions(place.root.join("a6"), Permissions::from_mode(0o777)).expect("set");
+
+    let sweeper = driver.sweeper().expect("the facet");
+    let (mut from, mut all) = (None, Swept::default());
+    loop {
+        let batch = std::num::NonZeroUsize::MIN;
+        let step = SweepStep { from, batch };
+        let swept = sweeper.sweep(step).await.expect("a batch");
+        all.removed += swept.removed;
+        all.failed += swept.failed;
+        match swept.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!((all.removed, all.failed), (2, 2));
+    assert!(place.is_untouched());
+}
+
+/// What would be too large to be read again is not written: the index stays as it is, and usable.
+#[tokio::test]
+async fn an_index_does_not_outgrow_its_reader() {
+    let place = Place::new();
+    let builder = FileDriver::builder(&place.root).max_record(1);
+    let driver = builder
+        .durability(Durability::Atomic)
+        .build()
+        .expect("a driver");
+    let subjects = driver.subjects().expect("the facet");
+    let subject = Subject::from_bytes([0xa5; Subject::LEN]);
+    let mut most = 0_u128;
+    let refused = loop {
+        let req = Reserve {
+            key: Key::from_bytes(most.to_be_bytes()),
+            ttl: TTL,
+            cap: None,
+        };
+        match subjects.reserve(&subject, req).await {
+            Ok(Reserved::Done { .. }) => most += 1,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    assert!(most > 1000, "only {most} sessions fit");
+    let revoked = subjects.revoke(&subject, None).await.expect("usable");
+    assert_eq!(revoked.keys.len() as u128, most);
+}
+
+#[test]
+fn a_root_that_is_to_exist_is_not_made() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (nowhere, root) = (place.path().join("nowhere"), place.path().join("root"));
+    let refused = |path: &Path| {
+        let error = FileDriver::builder(path).existing().build();
+        assert_eq!(error.expect_err("refused").kind(), ErrorKind::Invalid);
+    };
+    refused(&nowhere);
+    assert!(!nowhere.exists());
+    fs::create_dir(&root).expect("made");
+    refused(&root);
+    assert_eq!(fs::read_dir(&root).expect("listed").count(), 0);
+    drop(FileDriver::open(&root).expect("a root"));
+    let existing = FileDriver::builder(&root).existing().build();
+    drop(existing.expect("it is there"));
 }
 
 #[test]

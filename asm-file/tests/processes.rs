@@ -118,6 +118,30 @@ fn a_release_is_heard_in_another_process() {
     });
 }
 
+/// Its root is named by a relative path, and it goes elsewhere.
+#[test]
+fn a_waiter_is_woken_whatever_its_working_directory() {
+    let place = tempfile::tempdir().expect("a directory");
+    block_on(async {
+        let root = place.path().join("root");
+        let driver = patient(&root);
+        let snapshot = create(&driver).await;
+        let ours = wish(&snapshot, Duration::ZERO);
+        let acquired = driver.acquire(&KEY, ours.clone()).await.expect("an answer");
+        assert!(matches!(acquired, Acquired::Held { .. }), "{acquired:?}");
+        let mut command = command("waiter", Path::new("root"));
+        let (mut waiter, mut lines) = run(command.current_dir(place.path()));
+        until(&mut lines, "waits");
+        while waiters(&driver).await < 1 {
+            tokio::task::yield_now().await;
+        }
+        let released = driver.release(&KEY, &ours.claim.token).await;
+        assert_eq!(released.expect("an answer"), Released::Done);
+        until(&mut lines, "held");
+        assert!(waiter.wait().expect("its end").success());
+    });
+}
+
 #[test]
 #[ignore = "is started by the others"]
 fn racer() {
@@ -163,6 +187,9 @@ fn holder() {
 fn waiter() {
     in_root(|root| async move {
         let driver = patient(&root);
+        if root.is_relative() {
+            env::set_current_dir("/").expect("moved");
+        }
         let snapshot = read(&driver).await;
         println!("\nwaits");
         let wish = wish(&snapshot, Duration::from_secs(3600));
@@ -279,12 +306,19 @@ fn patient(root: &Path) -> FileDriver {
 }
 
 fn start(what: &str, root: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
-    let mut child = Command::new(env::current_exe().expect("this test"))
+    run(&mut command(what, root))
+}
+
+fn command(what: &str, root: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().expect("this test"));
+    command
         .args(["--exact", what, "--ignored", "--nocapture"])
-        .env(ROOT, root)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a process");
+        .env(ROOT, root);
+    command
+}
+
+fn run(command: &mut Command) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
     let lines = BufReader::new(child.stdout.take().expect("its words")).lines();
     (child, lines)
 }

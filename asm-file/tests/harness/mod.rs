@@ -5,7 +5,10 @@ use std::{
     collections::HashSet,
     fs,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +31,8 @@ pub(crate) struct Files {
     neighbour: TempDir,
     /// All that were connected.
     drivers: Mutex<Vec<FileDriver>>,
+    /// What they had done when somebody looked last.
+    done: AtomicU64,
 }
 
 impl Files {
@@ -38,6 +43,7 @@ impl Files {
             root: place(),
             neighbour: place(),
             drivers: Mutex::default(),
+            done: AtomicU64::new(0),
         }
     }
 
@@ -60,9 +66,22 @@ impl Files {
         self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether something is under way, or was since this was asked last: one thread's work may have
+    /// set off another's between two looks.
     fn busy(&self) -> bool {
-        let busy = |driver: &FileDriver| driver.counters().under_way > 0;
-        self.drivers().iter().any(busy)
+        match self.done_if_idle() {
+            Some(done) => self.done.swap(done, Ordering::SeqCst) != done,
+            None => true,
+        }
+    }
+
+    /// How much was done so far, unless something is under way.
+    fn done_if_idle(&self) -> Option<u64> {
+        let drivers = self.drivers();
+        drivers.iter().try_fold(0, |done, driver| {
+            let counters = driver.counters();
+            (counters.under_way == 0).then_some(done + counters.done)
+        })
     }
 }
 
