@@ -23,6 +23,14 @@ impl DriverName {
             Self::File(root) => Storage::of(FileDriver::open(root)?),
         })
     }
+
+    /// The storage that is there already, for operators: nothing is made.
+    pub(crate) fn existing(&self) -> Result<Arc<dyn Driver>> {
+        Ok(match self {
+            Self::Memory => Arc::new(MemoryDriver::new()),
+            Self::File(root) => Arc::new(FileDriver::builder(root).existing().build()?),
+        })
+    }
 }
 
 impl FromStr for DriverName {

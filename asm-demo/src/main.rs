@@ -1,6 +1,7 @@
 //! Shows and runs Advanced Session Management.
 
 mod drivers;
+mod operator;
 mod race;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Lets many tasks count in the same sessions, and counts what is lost.
     Race(race::Args),
+    /// Removes the sessions whose life is over.
+    Sweep(operator::sweep::Arguments),
     /// A process of `race --processes`, told what to do on its standard input.
     #[command(hide = true)]
     RaceProcess,
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     match cli.command {
         None => race::main(&cli.race),
         Some(Command::Race(args)) => race::main(&args),
+        Some(Command::Sweep(arguments)) => operator::sweep::main(&arguments),
         Some(Command::RaceProcess) => race::process(),
     }
 }
