@@ -324,3 +324,51 @@ pub(crate) fn foreign_if_link(error: Errno) -> io::Error {
 fn directory(shard: u8) -> String {
     format!("{shard:02x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    const SHARD: u8 = 0xa5;
+    const LIMIT: usize = 1 << 20;
+
+    #[test]
+    fn what_is_read_at_once_is_what_is_there_and_nothing_else() {
+        let place = tempfile::tempdir().expect("a directory");
+        let root = open_directory(place.path()).expect("ours");
+        let fs = Fs::new(root, Duration::ZERO, true);
+        let write = |name, bytes: &[u8]| {
+            drop(fs.create(SHARD, name, bytes).expect("written"));
+            fs.read(SHARD, name, LIMIT).expect("read").expect("there")
+        };
+        let small = write("small", b"some bytes");
+        let empty = write("empty", b"");
+        write("large", &vec![1; AT_ONCE as usize + 1]);
+        let shard = place.path().join(directory(SHARD));
+        symlink(shard.join("small"), shard.join("link")).expect("a link");
+        std::fs::create_dir(shard.join("directory")).expect("made");
+
+        for (name, bytes) in [("small", &small), ("empty", &empty)] {
+            // Somebody else's rename may keep the system from telling at once.
+            let read = loop {
+                let read = fs.read_at_once(SHARD, name, LIMIT);
+                if read.is_some() || !fs.reads_at_once.load(Ordering::Relaxed) {
+                    break read;
+                }
+            };
+            assert!(read.is_none_or(|read| read == *bytes), "{name}");
+        }
+        for name in ["large", "link", "directory", "missing"] {
+            assert_eq!(fs.read_at_once(SHARD, name, LIMIT), None, "{name}");
+        }
+        assert_eq!(fs.read_at_once(SHARD, "small", 3), None, "over the limit");
+        let network = Fs::new(
+            open_directory(place.path()).expect("ours"),
+            Duration::ZERO,
+            false,
+        );
+        assert!(network.read(SHARD, "small", LIMIT).is_ok());
+        assert_eq!(network.read_at_once(SHARD, "small", LIMIT), None);
+    }
+}

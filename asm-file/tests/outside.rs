@@ -205,6 +205,10 @@ fn places(line: &str) -> Vec<String> {
             continue;
         };
         let path = path.trim_end_matches(" (deleted)").to_owned();
+        if line[..at].ends_with("AT_FDCWD") && after.starts_with(", \"/") {
+            // A path from the top has nothing to do with the working directory.
+            continue;
+        }
         if let Some(name) = after.strip_prefix(", \"") {
             let name = name.split('"').next().unwrap_or_default();
             if !name.starts_with('/') {
@@ -224,10 +228,6 @@ fn places(line: &str) -> Vec<String> {
                     .to_owned(),
             );
         }
-    }
-    // Relative to the working directory.
-    if line.contains("AT_FDCWD") && !line.contains("\"/") {
-        places.push(line.to_owned());
     }
     places
 }
