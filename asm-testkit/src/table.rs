@@ -3,25 +3,27 @@
 use std::fmt::Write as _;
 
 use crate::{
-    CASES, SENTENCES,
+    CASES, Case, SENTENCES,
     codecs::{CODEC_CASES, CODEC_SENTENCES},
     mutants::{Mutant, codecs::CodecMutant},
 };
 
 /// The contract as a page of Markdown: each sentence once, under it the cases that show it, and
-/// beside each case the names of the mutants that it catches.
+/// beside each case the names of the mutants that it catches: broken drivers, and the broken session
+/// layers that `layers` tells of.
 ///
 /// ```
-/// let page = asm_testkit::contract_table();
+/// let page = asm_testkit::contract_table(|_| Vec::new());
 /// assert!(page.contains("newcomers_pass_no_queue"));
 /// assert!(page.contains("takes_no_memory_for_a_bomb"));
 /// ```
 #[must_use]
-pub fn contract_table() -> String {
+pub fn contract_table(layers: impl Fn(&Case) -> Vec<&'static str>) -> String {
     let mut page = String::from(HEAD);
     let cases = CASES.iter().map(|case| {
-        let caught = Mutant::caught_by(case).map(|mutant| mutant.name);
-        (case.sentence, case.to_string(), caught.collect())
+        let drivers = Mutant::caught_by(case).map(|mutant| mutant.name);
+        let caught = drivers.chain(layers(case)).collect();
+        (case.sentence, case.to_string(), caught)
     });
     chapters(&mut page, sentences(), &cases.collect::<Vec<_>>());
     page.push_str(CODECS);
@@ -60,10 +62,10 @@ fn chapters(
 const HEAD: &str = "\
 # The contract
 
-The sentences that every driver keeps, the cases that show each of them, and the mutants (broken
-drivers of this kit) that each case must catch. *Store time* decides, never the client's. R1 and R2
-are two requests, on two handles of one storage. Where a sentence also speaks of the session layer,
-the cases here show the driver's part.
+The sentences that every driver and the session layer keep, the cases that show each of them, and
+the mutants (broken drivers, and broken session layers) that each case must catch. *Store time*
+decides, never the client's. R1 and R2 are two requests, on two handles of one storage. A→B: the id
+was regenerated.
 
 This page is generated: `ASM_BLESS=1 cargo test -p asm-testkit --test contract`.
 ";

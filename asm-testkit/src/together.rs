@@ -4,6 +4,7 @@ use std::{
     future::Future,
     panic,
     sync::{Arc, Barrier},
+    thread,
 };
 
 use tokio::{runtime::Handle, task};
@@ -39,4 +40,11 @@ where
         });
     }
     answers
+}
+
+/// Lets the other racers go on, whether they are threads or tasks: between a look and what is done
+/// because of it.
+pub(crate) async fn gap() {
+    thread::yield_now();
+    task::yield_now().await;
 }

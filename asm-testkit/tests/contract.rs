@@ -1,8 +1,14 @@
 //! The list of cases is whole, and `CONTRACT.md` shows it.
 
+#[path = "session_mutants/mutants/mod.rs"]
+#[allow(dead_code, reason = "only names are shown here")]
+mod mutants;
+
 use std::{collections::HashSet, env, fs, path::Path};
 
 use asm_testkit::{CASES, SENTENCES, contract_table};
+
+use self::mutants::Mutant as SessionMutant;
 
 #[test]
 fn every_sentence_has_a_case() {
@@ -33,7 +39,10 @@ fn every_case_has_a_name_of_its_own() {
 #[test]
 fn the_page_shows_the_list() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRACT.md");
-    let table = contract_table();
+    let table = contract_table(|case| {
+        let layers = SessionMutant::caught_by(case);
+        layers.map(|mutant| mutant.name).collect()
+    });
     if env::var_os("ASM_BLESS").is_some() {
         fs::write(&page, &table).expect("a page that can be written");
     }

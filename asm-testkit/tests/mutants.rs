@@ -1,18 +1,13 @@
 //! The tester, tested: every mutant is caught by the cases that it names, every case on drivers is
 //! needed by a mutant, and nothing is caught that is not wrong.
 
-use std::{
-    collections::HashSet,
-    panic,
-    sync::{
-        Mutex, Once,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+mod parallel;
+
+use std::{collections::HashSet, panic, sync::Once, thread, time::Duration};
 
 use asm_testkit::{CASES, Case, Way, mutants::Mutant};
+
+use self::parallel::in_parallel;
 
 /// How long a case may take when nothing is wrong. Some do much, and machines are busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +20,7 @@ fn every_mutant_is_caught_by_the_cases_it_names() {
     let trials: Vec<(&Mutant, &Case)> = Mutant::all()
         .flat_map(|mutant| mutant.killers().map(move |case| (mutant, case)))
         .collect();
+    be_quiet_about_cases();
     let survivors = in_parallel(&trials, |(mutant, case)| {
         let caught = (0..TRIES).any(|_| mutant.suite().check(Way::Direct, case).is_err());
         (!caught).then(|| format!("{} survives {case}", mutant.name))
@@ -56,6 +52,7 @@ fn every_case_passes_when_nothing_is_wrong() {
     let trials: Vec<(&Mutant, &Case)> = Mutant::healthy()
         .flat_map(|healthy| healthy.cases().map(move |case| (healthy, case)))
         .collect();
+    be_quiet_about_cases();
     let failures = in_parallel(&trials, |(healthy, case)| {
         let suite = healthy.suite().patience(PATIENCE);
         let failure = suite.check(Way::Direct, case).err()?;
@@ -70,28 +67,6 @@ fn no_two_mutants_have_one_name() {
     for mutant in Mutant::all().chain(Mutant::healthy()) {
         assert!(names.insert(mutant.name), "{} is there twice", mutant.name);
     }
-}
-
-/// Tries all of them on as many threads as there are processors; answers what was found.
-fn in_parallel<T: Sync>(
-    trials: &[T],
-    attempt: impl Fn(&T) -> Option<String> + Sync,
-) -> Vec<String> {
-    be_quiet_about_cases();
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Some(what) = attempt(trial) {
-                        found.lock().expect("no panic under it").push(what);
-                    }
-                }
-            });
-        }
-    });
-    found.into_inner().expect("no panic under it")
 }
 
 /// Cases run on threads of their own, which are named after them; their panics are answers here and

@@ -12,6 +12,7 @@ use asm_session::{
     InvalidReason, LockMode, Rotation, Session, SessionError, SessionId, Sessions, SessionsBuilder,
 };
 use async_trait::async_trait;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -20,6 +21,29 @@ use crate::{
     Harness, Layer, Layered, expect, given,
     sessions::{builder, built, client, is_free, issued, open, over, plain, saved, stored, value},
 };
+
+/// In no mode, with a lock or without one.
+pub async fn decodes_no_body_for_a_forged_secret(h: &dyn Harness) {
+    let runs = Runs::new("runs");
+    let sessions = built(builder(h).await.codec(runs.clone()));
+    let id = stored(&sessions, filled).await;
+    for mode in [LockMode::ReadOnly, LockMode::Optimistic, LockMode::OnOpen] {
+        for _ in 0..100 {
+            let mut forged = [0; 40];
+            fastrand::fill(&mut forged);
+            forged[..16].copy_from_slice(id.handle().as_bytes());
+            let forged = Base64UrlUnpadded::encode_string(&forged);
+            match sessions.with_mode(mode).open(&forged, &client()).await {
+                Err(SessionError::Invalid(InvalidReason::Unknown)) => {}
+                other => panic!("it should be unknown, and the answer was {other:?}"),
+            }
+        }
+        assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
+    }
+    assert_eq!(runs.most_asked_for(), 0, "a body was decoded");
+    check(&open(&sessions, &id).await);
+    assert!(runs.most_asked_for() > 0);
+}
 
 /// Each chain writes, each other one reads it, changes something else, and is read.
 pub async fn reads_what_any_chain_wrote(h: &dyn Harness) {

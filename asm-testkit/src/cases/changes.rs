@@ -7,8 +7,8 @@ use asm_session::{
     InvalidReason, LockMode, OnConflict, Origin, Rotation, Session, SessionError, SessionId,
     Sessions,
 };
-use tokio::task::yield_now;
 
+use super::round_trips::Racing;
 use crate::{
     Counting, Fault, Harness, Odds, Verb,
     clock::turns,
@@ -18,6 +18,8 @@ use crate::{
         builder, built, client, conflict, ended, invalid, is_free, number, open, over, patient,
         plain, queued, raced, refused, saved, sessions, stored, troubled, two, used, value,
     },
+    together::gap,
+    waiting::{until, waiters},
 };
 
 /// Every mode in which sessions are changed.
@@ -57,22 +59,28 @@ pub async fn keeps_parallel_sets_of_different_keys(h: &dyn Harness) {
 
     let handles = [patient_sessions(h).await, patient_sessions(h).await];
     let id = plain(&handles[0]).await;
-    raced(
-        h,
-        (0..WRITERS).map(|writer| {
-            let mode = WRITING[writer % 4];
-            let (sessions, id) = (handles[writer % 2].with_mode(mode), id.clone());
-            async move {
-                let mut session = open(&sessions, &id).await;
-                let session = session.write().await.expect("a session to write to");
-                session
-                    .insert(&format!("key {writer}"), &writer)
-                    .expect("a change");
-                saved(session).await;
-            }
-        }),
-    )
-    .await;
+    let mut writers = Vec::new();
+    for writer in 0..WRITERS {
+        let mode = WRITING[writer % 4];
+        let (sessions, id) = (handles[writer % 2].with_mode(mode), id.clone());
+        // Who takes no lock with the open has read before anybody writes.
+        let early = match mode {
+            LockMode::OnOpen => None,
+            _ => Some(open(&sessions, &id).await),
+        };
+        writers.push(async move {
+            let mut session = match early {
+                Some(session) => session,
+                None => open(&sessions, &id).await,
+            };
+            let session = session.write().await.expect("a session to write to");
+            session
+                .insert(&format!("key {writer}"), &writer)
+                .expect("a change");
+            saved(session).await;
+        });
+    }
+    raced(h, writers).await;
     for writer in 0..WRITERS {
         let kept = value::<usize>(&handles[0], &id, &format!("key {writer}")).await;
         assert_eq!(kept, Some(writer));
@@ -91,7 +99,8 @@ pub async fn excludes_other_savers_from_a_lock(h: &dyn Harness) {
         other.insert("theirs", &1).expect("a change");
         let (second, handle) = (second.clone(), id.handle());
         let closing = tokio::spawn(async move { saved(&mut other).await });
-        queued(&second, handle, 1).await;
+        let waits = async || waiters(second.driver(), &handle).await == 1;
+        until(async || closing.is_finished() || waits().await).await;
         assert_eq!(
             (early, value::<i64>(&second, &id, "theirs").await),
             (None, None)
@@ -105,6 +114,22 @@ pub async fn excludes_other_savers_from_a_lock(h: &dyn Harness) {
             assert_eq!(number(&second, &id, "mine").await, 1);
         }
         assert!(is_free(&second, handle).await);
+    }
+}
+
+/// A saver whom others are always ahead of takes the lock in the end, under which they are not.
+pub async fn saves_although_others_are_always_ahead(h: &dyn Harness) {
+    for mode in [LockMode::Optimistic, LockMode::Off] {
+        let racing = Racing::over(h.connect().await);
+        racing.layer().go_ahead(u32::MAX);
+        let sessions = built(over(h, Arc::clone(&racing)).lock_mode(mode));
+        let others = builder(h).await.lock_mode(mode);
+        let id = plain(&built(others)).await;
+        let mut session = open(&sessions, &id).await;
+        session.add("n", 1).expect("a sum that fits");
+        saved(&mut session).await;
+        assert_eq!(number(&sessions, &id, "n").await, 1);
+        assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
     }
 }
 
@@ -285,7 +310,8 @@ pub async fn tells_conflicts_at_write(h: &dyn Harness) {
     }
 }
 
-/// `write()` takes the newest version: what was not read before is fresh, and no conflict.
+/// `write()` takes the newest version: what was not read before is fresh, and no conflict. Without
+/// it nothing can be changed.
 pub async fn reads_fresh_under_the_lock(h: &dyn Harness) {
     for mode in [LockMode::OnWrite, LockMode::Manual] {
         let (first, second) = two(h, mode).await;
@@ -299,6 +325,7 @@ pub async fn reads_fresh_under_the_lock(h: &dyn Harness) {
             .insert("n", &7)
             .expect("a change");
         saved(&mut other).await;
+        refused!(session.insert("n", &8), SessionError::NotLocked);
         let locked = session.write().await.expect("no conflict");
         assert_eq!(locked.get::<i64>("n").expect("a number"), Some(7));
         locked.insert("n", &8).expect("a change");
@@ -840,7 +867,7 @@ async fn loses_nothing(h: &dyn Harness, modes: &[LockMode]) {
 async fn increments(sessions: &Sessions, id: &SessionId) -> bool {
     let mut session = open(sessions, id).await;
     let n: i64 = session.get_or("n", 0).expect("a number");
-    yield_now().await;
+    gap().await;
     match session.write().await {
         Ok(session) => session.insert("n", &(n + 1)).expect("a change"),
         Err(SessionError::Conflict(conflict)) => {
@@ -850,7 +877,7 @@ async fn increments(sessions: &Sessions, id: &SessionId) -> bool {
         }
         Err(error) => panic!("a session to write to was expected, not {error:?}"),
     }
-    yield_now().await;
+    gap().await;
     match session.close().await {
         Ok(saved) => assert!(saved.written),
         Err(SessionError::Conflict(conflict)) => {
@@ -874,6 +901,7 @@ async fn adds(sessions: Sessions, id: SessionId, times: i64) -> (i64, i64) {
             continue;
         }
         session.add("sum", 1).expect("a sum");
+        gap().await;
         let mut sends = 0;
         loop {
             match session.close().await {

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -278,19 +279,24 @@ pub async fn runs_once_for_many_callers(h: &dyn Harness) {
     ];
     let id = plain(&handles[0]).await;
     let before = given::read(handles[0].driver(), &id.handle()).await;
-    let runs = Arc::new(AtomicUsize::new(0));
+    let (calls, runs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let values = raced(
         h,
         (0..CALLERS).map(|caller| {
-            let (sessions, id, runs) = (
+            let (sessions, id) = (
                 handles[caller % 2].with_mode(WRITING[caller % 2]),
                 id.clone(),
-                Arc::clone(&runs),
             );
+            let (calls, runs) = (Arc::clone(&calls), Arc::clone(&runs));
             async move {
                 let session = open(&sessions, &id).await;
+                calls.fetch_add(1, Ordering::SeqCst);
                 let work = async {
-                    yield_now().await;
+                    // So that the others are there, and most of them wait.
+                    while calls.load(Ordering::SeqCst) < CALLERS {
+                        yield_now().await;
+                    }
+                    turns().await;
                     Ok(runs.fetch_add(1, Ordering::SeqCst) + 42)
                 };
                 session
@@ -365,6 +371,26 @@ pub async fn runs_the_next_after_a_death(h: &dyn Harness) {
         let value = other.once("quote", MINUTE, async { Ok(8) }).await;
         assert_eq!(value.expect("a value"), 7);
     }
+}
+
+/// One that runs for longer than a hold is not taken for dead: whoever cannot wait for it is told so.
+pub async fn lets_nobody_overtake_a_long_run(h: &dyn Harness) {
+    let patient = sessions(h, LockMode::Optimistic).await;
+    let hasty = built(builder(h).await.lock_wait(Duration::ZERO));
+    let id = plain(&patient).await;
+    let (one, other) = (open(&patient, &id).await, open(&hasty, &id).await);
+    let work = async {
+        for _ in 0..10 {
+            h.advance(HOLD / 2).await;
+            let early = other.once("quote", MINUTE, async { Ok(8) });
+            refused!(early.await, SessionError::LockTimeout);
+        }
+        Ok(7)
+    };
+    let value = one.once("quote", MINUTE, work).await;
+    assert_eq!(value.expect("a value"), 7);
+    let value = other.once("quote", MINUTE, async { Ok(8) }).await;
+    assert_eq!(value.expect("a value"), 7);
 }
 
 /// A result is not reused after its ttl, nor after an authentication.
@@ -566,6 +592,7 @@ pub async fn transacts_for_many(h: &dyn Harness) {
                     for _ in 0..TIMES {
                         let sum = sessions.transact(&text, &who, |session| {
                             let n: usize = session.get_or("n", 0)?;
+                            thread::yield_now();
                             session.insert("n", &(n + 1))?;
                             Ok(n + 1)
                         });
@@ -618,6 +645,14 @@ pub async fn rotates_once_by_policy(h: &dyn Harness) {
     next.insert("n", &5).expect("a change");
     assert_eq!(saved(&mut next).await.id, None);
     assert_eq!(number(&sessions, &b, "n").await, 5);
+
+    let always = RotationPolicy::never().when(|_| true);
+    let sessions = built(builder(h).await.rotation(always));
+    let mut session = open(&sessions, &b).await;
+    for expected in [Some(IdRotation::Rotated), None] {
+        session.add("n", 1).expect("a sum that fits");
+        assert_eq!(session.save().await.expect("a save").id, expected);
+    }
 }
 
 /// A policy that fires rotates once also when the save is a merge.
@@ -693,6 +728,9 @@ pub async fn keeps_a_lock_alive(h: &dyn Harness) {
     let id = stored(&first, |session| session.insert("n", &1)).await;
     let mut holder = open(&first, &id).await;
     let fence = holder.fence();
+    let looked = second.by_handle(id.handle()).inspect().await;
+    let seen = looked.expect("a look").holder.expect("a holder");
+    assert_eq!((Some(seen.fence), seen.label.as_str()), (fence, "case"));
     {
         let work = async {
             for _ in 0..20 {

@@ -104,6 +104,7 @@ pub async fn saves_nothing_past_the_deadline_whatever_the_store_kept(h: &dyn Har
         let (mut merging, mut saving) = (open(&sessions, &id).await, open(&sessions, &id).await);
         saving.insert("n", &1).expect("a change");
         saved(&mut saving).await;
+        kept_by_the_store(sessions.driver(), &id).await;
         saving.insert("n", &2).expect("a change");
         merging.insert("m", &1).expect("a change");
         h.advance(DAY + MARGIN).await;

@@ -353,6 +353,7 @@ macro_rules! __cases {
                     loses_no_increment_of_optimistic_writers,
                     loses_no_increment_of_mixed_writers,
                     keeps_parallel_sets_of_different_keys,
+                    saves_although_others_are_always_ahead,
                     excludes_other_savers_from_a_lock,
                     saves_nothing_past_a_lock,
                     ends_a_lock_by_a_delete,
@@ -464,6 +465,7 @@ macro_rules! __cases {
                     runs_once_for_many_callers,
                     runs_the_next_after_a_failure,
                     runs_the_next_after_a_death,
+                    lets_nobody_overtake_a_long_run,
                     reuses_no_result_after_its_ttl,
                 ],
                 "Events never change an outcome, also when they panic or hang; each refused write is logged and counted exactly once." => [
@@ -537,6 +539,9 @@ macro_rules! __cases {
                 ],
             }
             bytes [] {
+                "An open or acquire with a secret that is not the session's takes no lock, joins no queue and decodes no body (10^5 forged secrets on known handles); a busy open still answers the record." => [
+                    decodes_no_body_for_a_forged_secret,
+                ],
                 "Fields exist only with their session, share its ttl, follow a rotation, go with a delete; the first field operation of an unsaved session saves it; with sealing on no item is stored in clear." => [
                     stores_no_item_in_clear_with_sealing_on,
                     counts_in_clear_only_when_it_is_allowed_to,

@@ -46,6 +46,15 @@ pub async fn asks_once_about_a_profile_that_is_new(h: &dyn Harness) {
         come(&elsewhere, &id, agent).await.expect("it was seen");
     }
     assert_eq!((judge.asked(), others.asked()), (1, 0));
+
+    // However many there are: the oldest are forgotten.
+    for number in 0..3 * Profile::KEPT {
+        let agent = format!("cat {number}");
+        let mut moved = come(&sessions, &id, &agent).await.expect("it is allowed");
+        saved(&mut moved).await;
+        come(&sessions, &id, &agent).await.expect("it was seen");
+        assert_eq!(judge.asked(), 2 + number);
+    }
 }
 
 /// A save that runs at the same time does not undo it.

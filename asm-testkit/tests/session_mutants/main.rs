@@ -2,83 +2,125 @@
 //!
 //! A session layer cannot be broken from outside, as a driver can by a layer around it, and a crate
 //! that is published has no switches for faults. So a copy of the workspace gets them, all in one
-//! build: in the copy every place of the table asks an environment variable which mutant is on. The
+//! build: in the copy every place of the list asks an environment variable which mutant is on. The
 //! suite of the driver in memory is built once over that copy, passes with no mutant on, and fails
 //! each mutant's cases with that one on.
 //!
-//! `./test session-mutants` runs it. A place that is not found any more, a fault that does not
-//! compile, and a mutant that survives fail it.
+//! `./test session-mutants` runs it. A case on sessions that no mutant needs, a place that is not
+//! found any more, a fault that does not compile, and a mutant that survives fail it.
+//!
+//! To add a mutant: put it into the table of its part in `mutants`, and look at it with
+//! `ASM_SESSION_MUTANT=name` before the suite that the first run has built.
 
-mod table;
+mod mutants;
+#[path = "../parallel/mod.rs"]
+mod parallel;
+mod plant;
 
 use std::{
+    collections::HashSet,
     env, fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use asm_testkit::Case;
+use asm_testkit::{CASES, Case, mutants::Mutant as DriverMutant};
 
-use self::table::{EDITS, MUTANTS};
+use self::{
+    mutants::Mutant,
+    parallel::in_parallel,
+    plant::{SWITCH, planted, root},
+};
 
 #[test]
-fn every_mutant_names_cases_that_exist_and_is_put_somewhere() {
-    for mutant in MUTANTS {
+fn every_case_on_sessions_is_needed_by_a_mutant() {
+    let idle: Vec<String> = CASES
+        .iter()
+        .filter(|case| DriverMutant::parts().all(|part| part != case.module))
+        .filter(|case| Mutant::caught_by(case).next().is_none())
+        .map(ToString::to_string)
+        .collect();
+    assert!(idle.is_empty(), "no mutant needs {}", idle.join(", "));
+}
+
+#[test]
+fn every_mutant_names_cases_that_exist() {
+    for mutant in Mutant::all() {
         assert!(!mutant.kills.is_empty(), "{} is not caught", mutant.name);
         for (module, case) in mutant.kills {
             let known = Case::named(module, case);
             assert!(known.is_some(), "{} names {module}::{case}", mutant.name);
         }
-        let switch = format!("mutated(\"{}\")", mutant.name);
-        let placed = EDITS.iter().any(|edit| edit.new.contains(&switch));
-        assert!(placed, "{} is nowhere", mutant.name);
+    }
+}
+
+#[test]
+fn no_two_mutants_have_one_name() {
+    let mut names = HashSet::new();
+    let drivers = DriverMutant::all().map(|mutant| mutant.name);
+    for name in drivers.chain(Mutant::all().map(|mutant| mutant.name)) {
+        assert!(names.insert(name), "{name} is there twice");
     }
 }
 
 #[test]
 fn every_place_is_found_once() {
-    for edit in EDITS {
-        let source = fs::read_to_string(workspace().join(SOURCES).join(edit.file));
-        let found = source.expect("a source").matches(edit.old).count();
-        assert_eq!(found, 1, "{}: {}", edit.file, edit.old);
+    let mut wrong = Vec::new();
+    for file in files_with_faults() {
+        let path = workspace().join(SOURCES).join(file);
+        match fs::read_to_string(path) {
+            Ok(source) => wrong.extend(planted(file, &source).err().unwrap_or_default()),
+            Err(error) => wrong.push(format!("{file}: {error}")),
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 #[ignore = "builds the session layer, the kit and a suite once more: ./test session-mutants"]
-fn every_mutant_is_caught() {
+fn every_mutant_is_caught_by_the_cases_it_names() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("session-mutants");
     let copy = scratch.join("workspace");
     copy_workspace(&copy);
-    for edit in EDITS {
-        plant(&copy, edit);
-    }
     let suite = build(&copy, &scratch.join("target"));
 
-    let mut wrong = Vec::new();
-    for mutant in MUTANTS {
-        for (module, case) in mutant.kills {
-            let case = format!("direct::{module}::{case}");
-            if !passes(&suite, &case, None) {
-                wrong.push(format!("{case} fails with no mutant on"));
-            } else if passes(&suite, &case, Some(mutant.name)) {
-                wrong.push(format!("{case} passes with {}", mutant.name));
-            }
-        }
-        println!("{}: {} cases", mutant.name, mutant.kills.len());
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    let trials: Vec<(&Mutant, String)> = Mutant::all()
+        .flat_map(|mutant| {
+            let cases = mutant.kills.iter();
+            cases.map(move |(module, case)| (mutant, format!("direct::{module}::{case}")))
+        })
+        .collect();
+    let named: HashSet<&str> = trials.iter().map(|(_, case)| case.as_str()).collect();
+    let named: Vec<&str> = named.into_iter().collect();
+    let sick = in_parallel(&named, |case| {
+        let fails = !passes(&suite, case, None);
+        fails.then(|| format!("{case} fails with no mutant on"))
+    });
+    assert!(sick.is_empty(), "{}", sick.join("\n"));
+
+    let survivors = in_parallel(&trials, |(mutant, case)| {
+        let survives = (0..TRIES).all(|_| passes(&suite, case, Some(mutant.name)));
+        survives.then(|| format!("{} survives {case}: {}", mutant.name, mutant.flaw.trim()))
+    });
+    assert!(survivors.is_empty(), "{}", survivors.join("\n"));
+    let mutants = Mutant::all().count();
+    println!("{mutants} mutants, {} times one was caught", trials.len());
 }
 
-/// Where the places of the table are.
-const SOURCES: &str = "asm-session/src";
+/// How often a case may look. One that races can miss a flaw on a busy machine.
+const TRIES: usize = 5;
 
-/// Which mutant is on.
-const SWITCH: &str = "ASM_SESSION_MUTANT";
+/// Where the places of the list are.
+const SOURCES: &str = "asm-session/src";
 
 fn workspace() -> &'static Path {
     let crate_of_the_kit = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_of_the_kit.parent().expect("a workspace around it")
+}
+
+fn files_with_faults() -> HashSet<&'static str> {
+    let places = Mutant::all().flat_map(|mutant| mutant.places);
+    places.map(|place| place.file).collect()
 }
 
 /// What is the same already is not written again, so that it is not built again.
@@ -105,46 +147,36 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
         return Ok(());
     }
-    let planted = EDITS
-        .iter()
-        .any(|edit| from.ends_with(Path::new(SOURCES).join(edit.file)));
-    let content = fs::read(from)?;
-    if planted || from.ends_with(Path::new(SOURCES).join("lib.rs")) {
-        let source = String::from_utf8_lossy(&content);
-        return fs::write(to, with_switch(&source, from.ends_with("lib.rs")));
-    }
+    let content = with_faults(from, fs::read(from)?);
     match fs::read(to) {
         Ok(old) if old == content => Ok(()),
         _ => fs::write(to, content),
     }
 }
 
-/// A source in which places may ask which mutant is on. Behind everything else, because the head of
-/// a file is for its documentation.
-fn with_switch(source: &str, is_root: bool) -> String {
-    let switch = if is_root {
-        format!(
-            "\npub(crate) fn mutated(name: &str) -> bool {{\n    \
-             std::env::var(\"{SWITCH}\").is_ok_and(|on| on == name)\n}}\n"
-        )
-    } else {
-        "\nuse crate::mutated;\n".to_owned()
+fn with_faults(path: &Path, content: Vec<u8>) -> Vec<u8> {
+    let Ok(file) = path.strip_prefix(workspace().join(SOURCES)) else {
+        return content;
     };
-    format!("{source}{switch}")
-}
-
-fn plant(copy: &Path, edit: &table::Edit) {
-    let path = copy.join(SOURCES).join(edit.file);
-    let source = fs::read_to_string(&path).expect("a source");
-    assert_eq!(source.matches(edit.old).count(), 1, "{}", edit.old);
-    fs::write(&path, source.replace(edit.old, edit.new)).expect("a place to write to");
+    let file = file.to_string_lossy();
+    let source = String::from_utf8(content).expect("a source");
+    let planted = planted(&file, &source).unwrap_or_else(|wrong| panic!("{}", wrong.join("\n")));
+    match &*file {
+        "lib.rs" => root(&planted).into_bytes(),
+        _ => planted.into_bytes(),
+    }
 }
 
 /// The suite of the driver in memory over the copy.
 fn build(copy: &Path, target: &Path) -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["test", "--package", "asm-memory", "--test", "conformance"])
-        .args(["--no-run", "--locked", "--message-format", "json"])
+        .args([
+            "--no-run",
+            "--locked",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", target)
         .env("CARGO_PROFILE_TEST_DEBUG", "0")
