@@ -32,8 +32,8 @@ if head ~= '' then
   return answer({'taken', wakes})
 end
 
--- What an earlier session of this name left is over.
-clear(KEYS[4])
+-- The record comes first: a server without memory refuses it then, as it does not once a script has
+-- written.
 if STAGE then
   if call('EXISTS', STAGE) == 0 then
     return {'unstaged'}
@@ -43,6 +43,8 @@ if STAGE then
 else
   call('SET', RECORD, ARGV[10], 'PX', ttl)
 end
+-- What an earlier session of this name left is over.
+clear(KEYS[4])
 fence = 0
 if token ~= '' then
   hand(token, '1', ARGV[9], hold)

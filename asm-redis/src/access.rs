@@ -78,6 +78,9 @@ impl Access {
 
     #[cfg(feature = "tls")]
     fn open(&self, info: ConnectionInfo) -> redis::RedisResult<Client> {
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            provide_cryptography();
+        }
         match (&self.certificates, info.addr()) {
             (Some(certificates), ConnectionAddr::TcpTls { .. }) => {
                 Client::build_with_tls(info, certificates.clone())
@@ -89,6 +92,17 @@ impl Access {
     #[cfg(not(feature = "tls"))]
     fn open(&self, info: ConnectionInfo) -> redis::RedisResult<Client> {
         Client::open(info)
+    }
+}
+
+/// TLS takes the process's provider of cryptography, and panics where there is none and several could
+/// be meant: then it is this one.
+#[cfg(feature = "tls")]
+fn provide_cryptography() {
+    use rustls::crypto::{CryptoProvider, ring};
+    if CryptoProvider::get_default().is_none() {
+        // Fails when somebody else was first, which is as good.
+        let _ = ring::default_provider().install_default();
     }
 }
 

@@ -3,7 +3,7 @@
 use asm_core::{Error, ErrorKind, Key, LockStore, Result};
 use redis::{Pipeline, Value};
 
-use crate::{RedisDriver, scripts};
+use crate::{RedisDriver, errors, scripts};
 
 /// The oldest version that is good for it.
 const OLDEST: (u64, u64) = (6, 2);
@@ -21,7 +21,11 @@ impl RedisDriver {
         };
         for values in self.inner.links.on_each(pack).await? {
             if let Some(Value::BulkString(info)) = values.into_iter().next().map(plain) {
-                check_info(&String::from_utf8_lossy(&info))?;
+                let info = String::from_utf8_lossy(&info);
+                check_info(&info)?;
+                if !self.inner.links.is_cluster() && field(&info, "cluster_enabled") == Some("1") {
+                    return Err(errors::is_a_node());
+                }
             }
         }
         // Whoever may not load may still run: the source goes along then.
@@ -49,21 +53,14 @@ fn plain(value: Value) -> Value {
 }
 
 fn check_info(info: &str) -> Result<()> {
-    let value = |name: &str| {
-        let lines = info.lines().filter_map(|line| line.split_once(':'));
-        lines
-            .filter(|(key, _)| *key == name)
-            .map(|(_, value)| value.trim())
-            .next()
-    };
-    let version = value("redis_version").map(version);
+    let version = field(info, "redis_version").map(version);
     if version.is_some_and(|version| version < OLDEST) {
         return Err(Error::new(
             ErrorKind::Unsupported,
             "the server is older than Redis 6.2",
         ));
     }
-    match value("maxmemory_policy") {
+    match field(info, "maxmemory_policy") {
         Some(policy) if policy != KEEPING => tracing::warn!(
             policy,
             "this server drops sessions and locks when it is short of memory; \
@@ -72,6 +69,11 @@ fn check_info(info: &str) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    lines.find_map(|(key, value)| (key == name).then(|| value.trim()))
 }
 
 fn version(text: &str) -> (u64, u64) {

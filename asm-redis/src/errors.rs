@@ -49,8 +49,10 @@ pub(crate) fn refusal(error: &ServerError) -> Failure {
 }
 
 fn by_code(error: &ServerError, detail: &str) -> Failure {
-    // Errors inside of a script come as ERR from servers before 7.0, with the code in the text.
+    // Errors inside of a script come as ERR from servers before 7.0, with the code in the text; what
+    // the user may not do there comes so from all.
     let code = match error.code() {
+        "ERR" if DENIED.iter().any(|text| detail.contains(text)) => Some("NOPERM"),
         "ERR" => CODES.iter().find(|code| detail.contains(**code)).copied(),
         code => Some(code),
     };
@@ -83,12 +85,21 @@ fn by_code(error: &ServerError, detail: &str) -> Failure {
             ErrorKind::Corrupt,
             "the server holds something that is not ours",
         )),
-        "CROSSSLOT" => Failure::Final(make(
-            ErrorKind::Unsupported,
-            "the server is a node of a cluster, and was not named as one",
-        )),
+        "CROSSSLOT" => Failure::Final(is_a_node().because(source(error))),
         _ => strange(error),
     }
+}
+
+/// How servers put it that a script may not do something.
+const DENIED: [&str; 2] = [
+    "The user executing the script can't",
+    "ACL failure in script",
+];
+
+/// Sessions that belong to other nodes cannot be reached.
+pub(crate) fn is_a_node() -> Error {
+    let what = "the server is a node of a cluster, and was not named as one";
+    Error::new(ErrorKind::Unsupported, what)
 }
 
 /// Longer ones before those that they contain.

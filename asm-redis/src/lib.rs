@@ -14,6 +14,19 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What its user must be allowed
+//!
+//! On a server with users the driver needs these commands, on its own keys and channels, and no
+//! others:
+//!
+//! ```text
+#![doc = include_str!("../minimal.acl")]
+//! ```
+//!
+//! With another prefix than `asm` the two patterns change with it. Beyond that: `+role` with
+//! Sentinel, `+cluster|slots +asking` in a Cluster, `+select` for another database than 0. With
+//! `+script|load` the scripts are there before the first call; without it they come along with it.
 
 mod access;
 mod builder;

@@ -141,6 +141,9 @@ impl Links {
                     sending.source = true;
                     continue;
                 }
+                Failure::Moved(..) | Failure::Ask(..) if !self.is_cluster() => {
+                    return Err(errors::is_a_node());
+                }
                 Failure::Moved(host, port) => {
                     self.tally.redirects.add();
                     self.moved(slot, place, host, port, end).await;
