@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cluster, Error, Program, Result, Sentinels, Server, place, until,
+    Cluster, Error, Result, Sentinels, Server, place, until,
     warden::{self, Warden},
 };
 
@@ -128,15 +128,10 @@ impl Shared {
         kind: &str,
         start: impl FnOnce(Arc<Warden>) -> Result<(Vec<Address>, Vec<Address>, String)>,
     ) -> Result<Self> {
-        let program = Program::found()?;
-        let name = match program.is_valkey() {
-            true => format!("{kind}-valkey"),
-            false => kind.to_owned(),
-        };
         let registry = place::registry()?;
-        let entry = registry.join(&name);
+        let entry = registry.join(kind);
         // One at a time: whoever comes while they are being started waits for that.
-        let path = registry.join(format!("{name}.lock"));
+        let path = registry.join(format!("{kind}.lock"));
         let lock = File::create(&path).map_err(Error::io("make", &path))?;
         lock.lock().map_err(Error::io("lock", &path))?;
         if let Some(shared) = joined(&entry) {

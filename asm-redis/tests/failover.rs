@@ -1,0 +1,334 @@
+//! Servers change their roles, and slots their nodes, under load: every state is one that was
+//! saved, whole; what was based on a lost one is refused.
+
+mod given;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use asm_core::*;
+use asm_redis::{RedisBuilder, RedisDriver};
+use asm_servers::{Cluster, Failover, Sentinels};
+use asm_testkit::{expect, given as make};
+use futures_util::future::join_all;
+use given::{
+    beside, connected,
+    ledger::{Counter, Found, Ledger, Outcome},
+    run,
+};
+use tokio::sync::watch;
+
+const TASKS: usize = 8;
+const SESSIONS: usize = 4;
+
+/// So many more changes are acknowledged after what happened, before the load ends.
+const AFTER: u64 = 300;
+
+#[test]
+fn sentinels_fail_over_under_load() {
+    let group = Sentinels::start().expect("sentinels");
+    run(async {
+        let load = Load::start(given::on_sentinels(&group)).await;
+        let group = Arc::new(group);
+        let switch = {
+            let group = Arc::clone(&group);
+            beside(move || group.failover().expect("a failover")).await
+        };
+        let found = load.end(Some(switch.seen), "sentinel failover").await;
+        assert!(found.there > 0);
+        // The driver is where the master is.
+        let direct = format!("redis://{}", switch.to);
+        let direct = connected(RedisDriver::builder().url(direct)).await;
+        load.compare(&direct).await;
+    });
+}
+
+#[test]
+fn sentinels_replace_a_killed_master_under_load() {
+    let group = Sentinels::start().expect("sentinels");
+    run(async {
+        let load = Load::start(given::on_sentinels(&group)).await;
+        let group = Arc::new(group);
+        let switch = {
+            let group = Arc::clone(&group);
+            beside(move || {
+                let master = group.master().expect("a master");
+                let from = master.addr();
+                master.kill().expect("a signal");
+                group.switched(from).expect("another master")
+            })
+            .await
+        };
+        load.end(Some(switch.seen), "sentinel master killed").await;
+    });
+}
+
+#[test]
+fn sentinels_replace_a_stopped_master_under_load() {
+    let group = Sentinels::start().expect("sentinels");
+    run(async {
+        let load = Load::start(given::on_sentinels(&group)).await;
+        let group = Arc::new(group);
+        let switch = {
+            let group = Arc::clone(&group);
+            beside(move || {
+                let master = group.master().expect("a master");
+                let from = master.addr();
+                master.stop().expect("a signal");
+                let switch = group.switched(from).expect("another master");
+                // Back again it takes nobody's word for being the master.
+                master.cont().expect("a signal");
+                switch
+            })
+            .await
+        };
+        load.end(Some(switch.seen), "sentinel master stopped").await;
+    });
+}
+
+/// A lock and a version that did not survive are refused; a lock that did is still good.
+#[test]
+fn what_did_not_survive_is_refused() {
+    let group = Sentinels::start().expect("sentinels");
+    run(async {
+        let builder = given::on_sentinels(&group).deadline(Duration::from_secs(10));
+        let driver = connected(builder).await;
+        let (key, kept) = make::stored(&driver).await;
+        let (lost_key, lost) = make::stored(&driver).await;
+        let (token, fence) = make::held(&driver, &key, &kept).await;
+        let group = Arc::new(group);
+        beside({
+            let group = Arc::clone(&group);
+            move || {
+                let master = group.master().expect("a master");
+                let copied = master.call::<u64>(&["WAIT", "2", "0"]).expect("an answer");
+                assert_eq!(copied, 2);
+                // From here on nothing is copied.
+                for replica in group.replicas().expect("replicas") {
+                    replica.stop().expect("a signal");
+                }
+                let cut = ["CLIENT", "KILL", "TYPE", "replica"];
+                assert_eq!(master.call::<u64>(&cut).expect("an answer"), 2);
+            }
+        })
+        .await;
+        let save = make::save(&lost, "lost");
+        let version = expect::written(driver.save(&lost_key, save).await);
+        let (lost_token, _) = make::held(&driver, &lost_key, &lost).await;
+        beside({
+            let group = Arc::clone(&group);
+            move || {
+                let master = group.master().expect("a master");
+                let from = master.addr();
+                master.kill().expect("a signal");
+                for server in group.servers() {
+                    if server.addr() != from {
+                        server.cont().expect("a signal");
+                    }
+                }
+                group.switched(from).expect("another master");
+            }
+        })
+        .await;
+        // The version that was saved is not there, nor the lock.
+        let stale = Snapshot {
+            version,
+            ..lost.clone()
+        };
+        let fresh = expect::conflict(driver.save(&lost_key, make::save(&stale, "x")).await);
+        assert_eq!(fresh.version, lost.version);
+        let held = make::save_held(lost_token, &lost, "x");
+        expect::exactly(driver.save(&lost_key, held).await, &Written::LockLost);
+        let renewed = driver.renew(&lost_key, &lost_token, make::HOLD).await;
+        expect::exactly(renewed, &Renewed::Lost);
+        // The other one is.
+        expect::renewed(driver.renew(&key, &token, make::HOLD).await);
+        let save = make::save_and_release(token, &kept, "kept");
+        expect::written(driver.save(&key, save).await);
+        let (_, next) = make::held(&driver, &key, &kept).await;
+        assert!(next > fence);
+    });
+}
+
+#[test]
+fn a_cluster_fails_over_under_load() {
+    let cluster = Cluster::start().expect("a cluster");
+    run(async {
+        let load = Load::start(given::on_cluster(&cluster)).await;
+        let slot = load.slot(&cluster);
+        let cluster = Arc::new(cluster);
+        let seen = {
+            let cluster = Arc::clone(&cluster);
+            beside(move || {
+                cluster
+                    .failover(slot, Failover::Graceful)
+                    .expect("a failover");
+                Instant::now()
+            })
+            .await
+        };
+        let found = load.end(Some(seen), "cluster failover").await;
+        assert_eq!(found.lost, 0, "the master helped");
+    });
+}
+
+#[test]
+fn a_cluster_replaces_a_killed_master_under_load() {
+    let cluster = Cluster::start().expect("a cluster");
+    run(async {
+        let load = Load::start(given::on_cluster(&cluster)).await;
+        let slot = load.slot(&cluster);
+        let cluster = Arc::new(cluster);
+        let seen = {
+            let cluster = Arc::clone(&cluster);
+            beside(move || {
+                let owner = cluster.owner(slot).expect("an owner");
+                cluster.nodes()[owner].kill().expect("a signal");
+                cluster.owned_by_another(slot, owner).expect("another");
+                Instant::now()
+            })
+            .await
+        };
+        load.end(Some(seen), "cluster master killed").await;
+    });
+}
+
+#[test]
+fn slots_move_under_load() {
+    let cluster = Cluster::start().expect("a cluster");
+    run(async {
+        let load = Load::start(given::on_cluster(&cluster)).await;
+        let slots: Vec<_> = load
+            .counters
+            .iter()
+            .map(|counter| slot_of(&cluster, counter))
+            .collect();
+        let cluster = Arc::new(cluster);
+        // There and back, each session's slot, key by key.
+        let moved = {
+            let cluster = Arc::clone(&cluster);
+            beside(move || {
+                let mut moved = 0;
+                for slot in slots {
+                    let home = cluster.owner(slot).expect("an owner");
+                    for to in [(home + 1) % 3, home] {
+                        let migration = cluster.migrate(slot, to).expect("a migration");
+                        migration.move_keys(1).expect("moved");
+                        migration.finish().expect("moved");
+                        moved += 1;
+                    }
+                }
+                moved
+            })
+            .await
+        };
+        let redirects = load.driver.counters().redirects;
+        let found = load.end(None, &format!("{moved} slots moved")).await;
+        assert_eq!(found.lost, 0, "nothing is lost by moving");
+        assert!(redirects > 0);
+    });
+}
+
+/// Tasks that count in sessions which they share, until they are told to end.
+struct Load {
+    driver: RedisDriver,
+    counters: Vec<Counter>,
+    ledger: Arc<Ledger>,
+    over: Arc<AtomicBool>,
+    /// When the last changes were acknowledged.
+    done: watch::Receiver<(u64, Instant)>,
+    tasks: std::sync::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl Load {
+    async fn start(builder: RedisBuilder) -> Self {
+        let builder = builder.deadline(Duration::from_secs(2));
+        let driver = connected(builder.connect_timeout(Duration::from_millis(500))).await;
+        let mut counters = Vec::new();
+        for _ in 0..SESSIONS {
+            counters.push(Counter::create(&driver).await);
+        }
+        let ledger = Arc::new(Ledger::default());
+        let over = Arc::new(AtomicBool::new(false));
+        let (tell, mut done) = watch::channel((0, Instant::now()));
+        let count = Arc::new(AtomicU64::new(0));
+        let tasks = (0..TASKS).map(|task| {
+            let counter = counters[task % SESSIONS];
+            let (driver, ledger) = (driver.clone(), Arc::clone(&ledger));
+            let (over, tell) = (Arc::clone(&over), tell.clone());
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    let locked = task % 2 == 0;
+                    if ledger.change(&driver, &counter, locked).await == Outcome::Done {
+                        let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+                        tell.send_replace((count, Instant::now()));
+                    }
+                }
+            })
+        });
+        let tasks = tasks.collect();
+        let load = Self {
+            driver,
+            counters,
+            ledger,
+            over,
+            done: done.clone(),
+            tasks: std::sync::Mutex::new(tasks),
+        };
+        // It is under way.
+        let running = done.wait_for(|(count, _)| *count >= AFTER).await;
+        running.expect("it runs");
+        load
+    }
+
+    /// The slot of the first session.
+    fn slot(&self, cluster: &Cluster) -> u16 {
+        slot_of(cluster, &self.counters[0])
+    }
+
+    /// Ends it after some more changes, and compares what is there with what was sent.
+    async fn end(&self, seen: Option<Instant>, what: &str) -> Found {
+        let mut done = self.done.clone();
+        let mut first = None;
+        if let Some(seen) = seen {
+            let after = done.wait_for(|(_, at)| *at > seen).await;
+            first = Some(after.expect("it runs").1 - seen);
+        }
+        let now = done.borrow().0;
+        let more = done.wait_for(|(count, _)| *count >= now + AFTER).await;
+        more.expect("it runs");
+        self.over.store(true, Ordering::Relaxed);
+        let tasks = std::mem::take(&mut *self.tasks.lock().expect("whole"));
+        for task in join_all(tasks).await {
+            task.expect("a task");
+        }
+        let found = self.compare(&self.driver).await;
+        let first = first.map(|first| format!(", first success {first:?} after it was seen"));
+        println!(
+            "{what}: {}{}; {} acknowledged, {} of them lost, {} there, 0 torn",
+            self.ledger,
+            first.unwrap_or_default(),
+            found.acknowledged,
+            found.lost,
+            found.there
+        );
+        found
+    }
+
+    async fn compare(&self, driver: &RedisDriver) -> Found {
+        let found = self.ledger.find_all(driver, &self.counters).await;
+        assert_eq!(found.gone, 0, "a session is gone");
+        found
+    }
+}
+
+fn slot_of(cluster: &Cluster, counter: &Counter) -> u16 {
+    let record = format!("asm:{{{}}}", counter.key);
+    cluster.slot_of(&record).expect("a slot")
+}

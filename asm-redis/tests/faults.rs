@@ -1,0 +1,713 @@
+//! What networks and servers do to calls: what was acknowledged is there, nothing is there twice,
+//! and nobody waits for somebody who is gone.
+
+mod given;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use asm_core::*;
+use asm_redis::{RedisBuilder, RedisDriver};
+use asm_servers::{Cluster, Direction, Fate, Proxy, Sentinels, Server};
+use asm_testkit::{cancel_at, expect, given as make};
+use futures_util::future::{self, Either, join_all};
+use given::{
+    beside, connected,
+    ledger::{Counter, Ledger, Outcome},
+    quantile, run,
+};
+use tokio::task::yield_now;
+
+const TASKS: u64 = 8;
+
+#[test]
+fn dropped_futures_leave_no_lock() {
+    run(drop_futures(2_000));
+}
+
+#[test]
+#[ignore = "takes minutes: the same with 100,000"]
+fn a_hundred_thousand_dropped_futures_leave_no_lock() {
+    run(drop_futures(100_000));
+}
+
+#[test]
+fn lost_answers_have_the_effect_of_once() {
+    run(lose_answers(300));
+}
+
+#[test]
+#[ignore = "takes minutes: the same with 10,000 lost answers"]
+fn ten_thousand_lost_answers_have_the_effect_of_once() {
+    run(lose_answers(10_000));
+}
+
+#[test]
+fn every_call_ends_when_the_server_is_stopped() {
+    run(stop_the_server(2, 3));
+}
+
+#[test]
+fn every_call_ends_on_a_connection_that_is_half_dead() {
+    run(half_open(2, 3));
+}
+
+#[test]
+fn every_call_ends_when_sentinels_and_servers_are_stopped() {
+    run(async {
+        let group = beside(|| Sentinels::start().expect("sentinels")).await;
+        let builder = given::on_sentinels(&group);
+        let servers: Vec<_> = group.servers().iter().chain(group.sentinels()).collect();
+        silence(builder, &servers, 2, 3).await;
+    });
+}
+
+#[test]
+fn every_call_ends_when_a_cluster_is_stopped() {
+    run(async {
+        let cluster = beside(|| Cluster::start().expect("a cluster")).await;
+        let servers: Vec<_> = cluster.nodes().iter().collect();
+        silence(given::on_cluster(&cluster), &servers, 2, 3).await;
+    });
+}
+
+#[test]
+#[ignore = "takes minutes: ten thousand calls, in every way and topology"]
+fn ten_thousand_calls_end_when_nothing_answers() {
+    run(async {
+        stop_the_server(10, 85).await;
+        half_open(5, 85).await;
+        let group = beside(|| Sentinels::start().expect("sentinels")).await;
+        let servers: Vec<_> = group.servers().iter().chain(group.sentinels()).collect();
+        silence(given::on_sentinels(&group), &servers, 10, 85).await;
+        let cluster = beside(|| Cluster::start().expect("a cluster")).await;
+        let servers: Vec<_> = cluster.nodes().iter().collect();
+        silence(given::on_cluster(&cluster), &servers, 10, 85).await;
+    });
+}
+
+#[test]
+fn forgotten_scripts_fail_no_call() {
+    run(forget_scripts(2_000));
+}
+
+#[test]
+#[ignore = "takes minutes: the same with 100,000 changes"]
+fn forgotten_scripts_fail_none_of_a_hundred_thousand_calls() {
+    run(forget_scripts(100_000));
+}
+
+#[test]
+fn evicted_locks_lose_no_update() {
+    run(evict(2_000));
+}
+
+#[test]
+#[ignore = "takes minutes: the same with 100,000 changes"]
+fn evicted_locks_lose_none_of_a_hundred_thousand_updates() {
+    run(evict(100_000));
+}
+
+#[test]
+fn dropped_connections_lose_no_update() {
+    run(drop_connections(1_500));
+}
+
+/// Futures are dropped at any of their awaits, and in between. What they may have taken is free for
+/// the next one long before its hold is over; no answer is that of another session.
+async fn drop_futures(times: u64) {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let driver = given::driver(&server).await;
+    let other = given::driver(&server).await;
+    let tasks = (0..TASKS).map(|_| {
+        let (driver, other) = (driver.clone(), other.clone());
+        tokio::spawn(async move { drop_some(&driver, &other, times / TASKS).await })
+    });
+    let (mut took, mut dropped) = (Vec::new(), 0);
+    for task in join_all(tasks).await {
+        let (times, count) = task.expect("a task");
+        took.extend(times);
+        dropped += count;
+    }
+    assert_eq!(driver.counters().waiting, 0);
+    given::until(async || driver.counters().under_way == 0).await;
+    println!(
+        "{dropped} futures dropped of {times}: 0 wrong answers, 0 locks left; free again after \
+         p50 {:?}, p99 {:?}, max {:?}",
+        quantile(&mut took, 0.5),
+        quantile(&mut took, 0.99),
+        quantile(&mut took, 1.0),
+    );
+    assert!(dropped > times / 4, "only {dropped} were dropped");
+}
+
+async fn drop_some(driver: &RedisDriver, other: &RedisDriver, times: u64) -> (Vec<Duration>, u64) {
+    let (mut took, mut dropped) = (Vec::new(), 0);
+    for _ in 0..times {
+        let req = make::create(make::data());
+        let (proof, data) = (req.stamp.proofs.current, req.data.clone());
+        let (mut key, mut snapshot) = make::stored_as(other, req).await;
+        let claim = make::claim();
+        let token = claim.token;
+        let over = match fastrand::u8(0..5) {
+            0 => some(driver.open(&key, make::open_locked(claim, proof))).await,
+            1 => {
+                let wish = LockWish {
+                    claim,
+                    ..make::wish(&snapshot)
+                };
+                some(driver.acquire(&key, wish)).await
+            }
+            // Behind another one, who releases meanwhile.
+            2 => {
+                let (held, _) = make::held(other, &key, &snapshot).await;
+                let wish = LockWish {
+                    claim,
+                    ..make::wish(&snapshot)
+                };
+                let release = async {
+                    moment().await;
+                    other.release(&key, &held).await
+                };
+                let (over, released) =
+                    future::join(some(driver.acquire(&key, wish)), release).await;
+                expect::exactly(released, &Released::Done);
+                over
+            }
+            3 => {
+                key = make::key();
+                let req = Create {
+                    lock: Some(claim),
+                    stamp: snapshot.stamp,
+                    ..make::create(data.clone())
+                };
+                let over = some(driver.create(&key, req)).await;
+                // It may not have come so far, and may still.
+                match other
+                    .create(
+                        &key,
+                        Create {
+                            stamp: snapshot.stamp,
+                            ..make::create(data.clone())
+                        },
+                    )
+                    .await
+                {
+                    Ok(Created::Done { .. } | Created::Taken) => {}
+                    wrong => panic!("{wrong:?}"),
+                }
+                snapshot = make::read(other, &key).await;
+                over
+            }
+            _ => {
+                let wish = LockWish {
+                    claim,
+                    ..make::attempt(&snapshot)
+                };
+                expect::held(driver.acquire(&key, wish).await);
+                let save = make::save_and_release(token, &snapshot, data.clone());
+                let over = some(driver.save(&key, save)).await;
+                if !over {
+                    // As whoever drops a session does.
+                    driver.abandon(&key, &token);
+                }
+                over
+            }
+        };
+        if over {
+            let released = driver.release(&key, &token).await;
+            released.expect("an answer");
+        } else {
+            dropped += 1;
+        }
+        let began = Instant::now();
+        let wish = LockWish {
+            // Not as long as the hold of what was left behind.
+            wait: make::HOLD - Duration::from_secs(1),
+            known: None,
+            ..make::wish(&snapshot)
+        };
+        let token = wish.claim.token;
+        let (_, found) = expect::held_with(other.acquire(&key, wish).await);
+        took.push(began.elapsed());
+        assert_eq!(found.expect("asked for").data, data, "a wrong answer");
+        expect::exactly(other.release(&key, &token).await, &Released::Done);
+        let state = other.inspect(&key).await.expect("a look");
+        assert_eq!(state, LockState::default(), "something is left");
+        expect::exactly(other.delete(&key, make::log_out()).await, &Deleted::Done);
+    }
+    (took, dropped)
+}
+
+/// Some of the future: all of it, up to one of its awaits, or for a moment. Whether it came to its
+/// end.
+async fn some<T>(future: impl Future<Output = T>) -> bool {
+    if fastrand::bool() {
+        return cancel_at(fastrand::usize(1..6), future).await.is_some();
+    }
+    let first = future::select(Box::pin(future), Box::pin(moment())).await;
+    matches!(first, Either::Left(_))
+}
+
+async fn moment() {
+    for _ in 0..fastrand::usize(0..60) {
+        yield_now().await;
+    }
+}
+
+/// Calls are run, and nobody is told. Nothing happens twice, and nobody is told that somebody else
+/// has what is his.
+async fn lose_answers(losses: u64) {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    let direct = given::driver(&server).await;
+    let shared = Counter::create(&direct).await;
+    let ledger = Arc::new(Ledger::default());
+    proxy.decide(|command| {
+        let script = command.is("EVALSHA") || command.is("EVAL");
+        match script && fastrand::u8(0..25) == 0 {
+            true => Fate::LoseAnswer,
+            false => Fate::Pass,
+        }
+    });
+    let proxy = Arc::new(proxy);
+    let tasks = (0..TASKS).map(|_| {
+        let direct = direct.clone();
+        let (proxy, ledger) = (Arc::clone(&proxy), Arc::clone(&ledger));
+        tokio::spawn(async move {
+            let builder = RedisDriver::builder().url(proxy.url()).without_check();
+            let driver = connected(builder).await;
+            let own = Counter::create(&direct).await;
+            let mut added = 0;
+            while proxy.counts().lost < losses {
+                let locked = fastrand::bool();
+                let outcome = ledger.change(&driver, &own, locked).await;
+                // Nobody else is there.
+                assert!(
+                    matches!(outcome, Outcome::Done | Outcome::Failed(_)),
+                    "{outcome:?}"
+                );
+                added = add(&driver, &direct, &own, added).await;
+                ledger.change(&driver, &shared, fastrand::bool()).await;
+            }
+            assert_eq!(sum(&direct, &own).await, added, "a sum was doubled or lost");
+            own
+        })
+    });
+    let mut counters = vec![shared];
+    for task in join_all(tasks).await {
+        counters.push(task.expect("a task"));
+    }
+    proxy.pass();
+    let found = ledger.find_all(&direct, &counters).await;
+    let lost = proxy.counts().lost;
+    println!(
+        "{lost} answers lost: {} changes there, {} acknowledged, {} lost, 0 doubled, 0 false busy; \
+         {ledger}",
+        found.there, found.acknowledged, found.lost
+    );
+    assert_eq!(found.lost, 0);
+    // The chain has each op once; whoever was not told is in it or not.
+    assert!(found.there >= found.acknowledged);
+    assert_eq!(ledger.count(Outcome::Busy), 0);
+}
+
+/// Adds one to the session's sum, until it is known whether it was added. Nobody else adds.
+async fn add(driver: &RedisDriver, direct: &RedisDriver, counter: &Counter, before: i64) -> i64 {
+    let mut write = FieldWrite {
+        name: FieldName::new("sum").expect("a name"),
+        epoch: counter.stamp.epoch,
+        op: make::op(),
+        resend: None,
+        change: FieldChange::Incr(1),
+    };
+    let began = Instant::now();
+    let fields = driver.fields().expect("the facet");
+    loop {
+        match fields.write_field(&counter.key, write.clone()).await {
+            Ok(FieldWritten::Number(now)) => {
+                assert_eq!(now, before + 1);
+                return now;
+            }
+            Err(error) if error.is_retryable() => {
+                // The deadline of a call comes on top.
+                write.resend = Some(began.elapsed() + Duration::from_secs(2));
+            }
+            // Too many came after it for the server to remember.
+            Err(error) if error.kind() == ErrorKind::Unknown => {
+                let now = sum(direct, counter).await;
+                assert!(now == before || now == before + 1, "{before}, then {now}");
+                return now;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn sum(driver: &RedisDriver, counter: &Counter) -> i64 {
+    let read = FieldRead {
+        name: FieldName::new("sum").expect("a name"),
+        epoch: counter.stamp.epoch,
+        items: None,
+    };
+    let fields = driver.fields().expect("the facet");
+    match fields.read_field(&counter.key, read).await {
+        Ok(FieldFound::Value(FieldValue::Number(sum))) => sum,
+        Ok(FieldFound::Absent) => 0,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The server forgets its scripts all the time; it gets them again with the calls that need them.
+async fn forget_scripts(changes: u64) {
+    let server = Arc::new(beside(|| Server::start().expect("a server")).await);
+    let driver = given::driver(&server).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let forgetting = tokio::spawn({
+        let (server, over) = (Arc::clone(&server), Arc::clone(&over));
+        async move {
+            let mut again = tokio::time::interval(Duration::from_millis(10));
+            let mut times = 0;
+            while !over.load(Ordering::Relaxed) {
+                again.tick().await;
+                let server = Arc::clone(&server);
+                beside(move || server.call::<()>(&["SCRIPT", "FLUSH"]).expect("forgotten")).await;
+                times += 1;
+            }
+            times
+        }
+    });
+    let (ledger, counters) = load(&driver, changes, |_| async {}).await;
+    over.store(true, Ordering::Relaxed);
+    let times: u64 = forgetting.await.expect("a task");
+    let found = ledger.find_all(&driver, &counters).await;
+    println!(
+        "scripts forgotten {times} times in {changes} changes, sent along {} times: {ledger}; {} \
+         lost",
+        driver.counters().scripts,
+        found.lost
+    );
+    assert_eq!((ledger.failures(), found.lost), (0, 0));
+    assert!(driver.counters().scripts > 0);
+}
+
+/// The server drops what is nearest to its end to make room, which is locks, or whatever. A holder
+/// who lost his is told so when he saves.
+async fn evict(changes: u64) {
+    for policy in ["volatile-ttl", "allkeys-random"] {
+        let wishes = Server::builder()
+            .memory(6 << 20, policy)
+            .line("maxmemory-samples 64");
+        let server = Arc::new(beside(|| wishes.start().expect("a server")).await);
+        // The look at the server warns of it.
+        let driver = given::driver(&server).await;
+        let client = redis::Client::open(server.url()).expect("a URL");
+        let filler = client.get_multiplexed_async_connection().await;
+        let filler = filler.expect("a connection");
+        let number = Arc::new(AtomicU64::new(0));
+        let (ledger, counters) = load(&driver, changes, move |_| {
+            let (mut filler, number) = (filler.clone(), Arc::clone(&number));
+            async move {
+                let mut more = redis::pipe();
+                for _ in 0..8 {
+                    let number = number.fetch_add(1, Ordering::Relaxed);
+                    let name = format!("filler:{number}");
+                    more.cmd("SET")
+                        .arg(name)
+                        .arg([0_u8; 4096].as_slice())
+                        .arg("EX")
+                        .arg(600);
+                }
+                more.exec_async(&mut filler).await.expect("stored");
+            }
+        })
+        .await;
+        let found = ledger.find_all(&driver, &counters).await;
+        let evicted = server.info("evicted_keys").expect("a count");
+        println!(
+            "{policy}: {evicted} keys dropped in {changes} changes: {ledger}; {} of {} sessions \
+             dropped; of the others {} changes acknowledged, {} lost",
+            found.gone,
+            counters.len(),
+            found.acknowledged,
+            found.lost
+        );
+        assert_eq!(found.lost, 0);
+        assert_ne!(evicted, "0");
+        assert!(ledger.count(Outcome::Refused) > 0, "no lock was dropped");
+    }
+}
+
+/// Every few milliseconds all connections end.
+async fn drop_connections(changes: u64) {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Arc::new(Proxy::start(server.addr()).expect("a proxy"));
+    let driver = connected(RedisDriver::builder().url(proxy.url())).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let dropping = tokio::spawn({
+        let (proxy, over) = (Arc::clone(&proxy), Arc::clone(&over));
+        async move {
+            let mut again = tokio::time::interval(Duration::from_millis(20));
+            while !over.load(Ordering::Relaxed) {
+                again.tick().await;
+                proxy.drop_connections();
+            }
+        }
+    });
+    let (ledger, counters) = load(&driver, changes, |_| async {}).await;
+    over.store(true, Ordering::Relaxed);
+    dropping.await.expect("a task");
+    let found = ledger.find_all(&driver, &counters).await;
+    println!(
+        "{} connections in {changes} changes: {ledger}; {} acknowledged, {} lost",
+        proxy.counts().connections,
+        found.acknowledged,
+        found.lost
+    );
+    assert_eq!(found.lost, 0);
+}
+
+/// So many changes of sessions that are shared by several tasks, each with something between its
+/// open and its save. A session that is gone is followed by a new one.
+async fn load<F: Future<Output = ()> + Send>(
+    driver: &RedisDriver,
+    changes: u64,
+    meanwhile: impl Fn(u64) -> F + Clone + Send + 'static,
+) -> (Arc<Ledger>, Vec<Counter>) {
+    let ledger = Arc::new(Ledger::default());
+    let tasks = (0..TASKS / 2).map(|_| {
+        let (driver, ledger) = (driver.clone(), Arc::clone(&ledger));
+        let meanwhile = meanwhile.clone();
+        tokio::spawn(async move {
+            let mut counters = vec![Counter::create(&driver).await];
+            for number in 0..changes / TASKS {
+                let counter = counters[counters.len() - 1];
+                // Two at a time.
+                let one = ledger.change_while(&driver, &counter, true, meanwhile(number));
+                let locked = number % 2 == 0;
+                let other = ledger.change_while(&driver, &counter, locked, meanwhile(number));
+                let outcomes = future::join(one, other).await;
+                if outcomes.0 == Outcome::Missing || outcomes.1 == Outcome::Missing {
+                    counters.push(Counter::create(&driver).await);
+                }
+            }
+            counters
+        })
+    });
+    let mut counters = Vec::new();
+    for task in join_all(tasks).await {
+        counters.extend(task.expect("a task"));
+    }
+    (ledger, counters)
+}
+
+async fn stop_the_server(rounds: u32, sessions: usize) {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let builder = RedisDriver::builder().url(server.url());
+    silence(builder, &[&server], rounds, sessions).await;
+}
+
+async fn half_open(rounds: u32, sessions: usize) {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let builder = RedisDriver::builder().url(proxy.url());
+        let calls = Calls::prepare(builder, sessions).await;
+        for _ in 0..rounds {
+            proxy.hold(direction);
+            let mut late = calls.all_end().await;
+            proxy.resume();
+            calls.are_resolved().await;
+            report(&format!("half open {direction:?}"), &mut late);
+        }
+    }
+}
+
+/// Every call ends by itself when nobody answers, and whatever it did shows once when they do.
+async fn silence(builder: RedisBuilder, servers: &[&Server], rounds: u32, sessions: usize) {
+    let calls = Calls::prepare(builder, sessions).await;
+    for _ in 0..rounds {
+        for server in servers {
+            server.stop().expect("a signal");
+        }
+        let mut late = calls.all_end().await;
+        for server in servers {
+            server.cont().expect("a signal");
+        }
+        calls.are_resolved().await;
+        report("stopped", &mut late);
+    }
+}
+
+fn report(what: &str, late: &mut [Duration]) {
+    let over = late
+        .iter()
+        .filter(|late| **late > Duration::from_millis(50))
+        .count();
+    println!(
+        "{what}: {} calls ended, past their deadline by p50 {:?}, p99 {:?}, max {:?}; {} by more \
+         than 50 ms",
+        late.len(),
+        quantile(late, 0.5),
+        quantile(late, 0.99),
+        quantile(late, 1.0),
+        over
+    );
+}
+
+const DEADLINE: Duration = Duration::from_millis(400);
+
+/// Sessions, and a call of each kind on each.
+struct Calls {
+    driver: RedisDriver,
+    counters: Vec<Counter>,
+    saves: tokio::sync::Mutex<Vec<(Counter, Save)>>,
+}
+
+impl Calls {
+    async fn prepare(builder: RedisBuilder, sessions: usize) -> Self {
+        let builder = builder.deadline(DEADLINE);
+        let driver = connected(builder.connect_timeout(DEADLINE / 2)).await;
+        let mut counters = Vec::new();
+        for _ in 0..sessions {
+            counters.push(Counter::create(&driver).await);
+        }
+        Self {
+            driver,
+            counters,
+            saves: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Makes all calls at once, while nobody answers. By how much each was late.
+    async fn all_end(&self) -> Vec<Duration> {
+        let mut calls: Vec<future::BoxFuture<'_, Result<()>>> = Vec::new();
+        let driver = &self.driver;
+        let mut saves = Vec::new();
+        for counter in &self.counters {
+            let Counter { key, stamp, .. } = counter;
+            let known = counter.unchanged();
+            let save = make::save(&known, "saved");
+            saves.push((*counter, save.clone()));
+            let wish = LockWish {
+                wait: Duration::ZERO,
+                ..make::wish(&known)
+            };
+            let open = make::open_locked(make::claim(), stamp.proofs.current);
+            let fields = driver.fields().expect("the facet");
+            let subjects = driver.subjects().expect("the facet");
+            let read = FieldRead {
+                name: FieldName::new("sum").expect("a name"),
+                epoch: stamp.epoch,
+                items: None,
+            };
+            let write = FieldWrite {
+                name: FieldName::new("sum").expect("a name"),
+                epoch: stamp.epoch,
+                op: make::op(),
+                resend: None,
+                change: FieldChange::Incr(1),
+            };
+            calls.push(Box::pin(async move {
+                driver.open(key, make::open()).await.map(drop)
+            }));
+            calls.push(Box::pin(
+                async move { driver.open(key, open).await.map(drop) },
+            ));
+            calls.push(Box::pin(
+                async move { driver.save(key, save).await.map(drop) },
+            ));
+            calls.push(Box::pin(async move {
+                driver.acquire(key, wish).await.map(drop)
+            }));
+            calls.push(Box::pin(async move {
+                let create = make::create("0");
+                driver.create(&make::key(), create).await.map(drop)
+            }));
+            let touch = make::touch(&known, make::TTL);
+            calls.push(Box::pin(
+                async move { driver.touch(key, touch).await.map(drop) },
+            ));
+            calls.push(Box::pin(async move {
+                let token = make::token();
+                driver.release(key, &token).await.map(drop)
+            }));
+            calls.push(Box::pin(async move {
+                let token = make::token();
+                driver.renew(key, &token, make::HOLD).await.map(drop)
+            }));
+            calls.push(Box::pin(async move { driver.inspect(key).await.map(drop) }));
+            calls.push(Box::pin(async move {
+                fields.read_field(key, read).await.map(drop)
+            }));
+            calls.push(Box::pin(async move {
+                fields.write_field(key, write).await.map(drop)
+            }));
+            calls.push(Box::pin(async move {
+                subjects.list(&make::subject()).await.map(drop)
+            }));
+        }
+        let began = Instant::now();
+        let timed = calls.into_iter().map(|call| async move {
+            let answer = call.await;
+            (answer, began.elapsed().saturating_sub(DEADLINE))
+        });
+        let ended = join_all(timed).await;
+        *self.saves.lock().await = saves;
+        ended
+            .into_iter()
+            .map(|(answer, late)| {
+                let error = answer.expect_err("nobody answers");
+                let kinds = [
+                    ErrorKind::Timeout,
+                    ErrorKind::Unavailable,
+                    ErrorKind::NotReady,
+                ];
+                assert!(kinds.contains(&error.kind()), "{error:?}");
+                late
+            })
+            .collect()
+    }
+
+    /// Everybody answers again: what was saved late was saved once.
+    async fn are_resolved(&self) {
+        // What was sent may be run now, and what undoes it too.
+        given::until(async || self.driver.counters().under_way == 0).await;
+        for (counter, save) in self.saves.lock().await.drain(..) {
+            let mut save = save;
+            save.resend = true;
+            let written = loop {
+                match self.driver.save(&counter.key, save.clone()).await {
+                    Err(error) if error.is_retryable() => {}
+                    written => break written,
+                }
+            };
+            let snapshot = make::read(&self.driver, &counter.key).await;
+            match written {
+                Ok(Written::Done { version, .. }) => {
+                    assert_eq!((version.number, version), (2, snapshot.version));
+                }
+                // The lock of the open that was not answered goes within its hold.
+                Ok(Written::Locked) => assert_eq!(snapshot.version.number, 1),
+                other => panic!("{other:?}"),
+            }
+            self.begin_again(&counter).await;
+        }
+    }
+
+    async fn begin_again(&self, counter: &Counter) {
+        let deleted = self.driver.delete(&counter.key, make::log_out()).await;
+        expect::exactly(deleted, &Deleted::Done);
+        let create = Create {
+            op: counter.first.op,
+            stamp: counter.stamp,
+            ..make::create("0")
+        };
+        expect::created(self.driver.create(&counter.key, create).await);
+    }
+}
