@@ -13,7 +13,13 @@ use asm_entry::{
 };
 use tokio::sync::oneshot;
 
-use crate::{counters::Counters, fs::SHARDS, pool::Pool, transaction::Files, watch::shard_of};
+use crate::{
+    counters::Counters,
+    fs::SHARDS,
+    pool::Pool,
+    transaction::{Files, Looked},
+    watch::shard_of,
+};
 
 /// Entries in files.
 #[derive(Debug)]
@@ -100,22 +106,18 @@ impl FileStore {
         told.await.unwrap_or_else(|_| Err(nobody_answered()))
     }
 
-    /// Runs a step that will hardly change anything; if it would, as any other.
+    /// Runs a step that will hardly change anything on some thread; if it would, as any other.
     async fn look<R, F>(&self, key: &Key, parts: Parts, mut step: F) -> Result<R>
     where
         R: Send + 'static,
         F: FnMut(&mut Entry, &mut Turn) -> R + Send + 'static,
     {
-        // Most records are in the system's memory, and a thread costs more than such a look.
-        if let Some(answer) = self.files.look_at_once(key, &mut step)? {
-            return Ok(answer);
-        }
         let (tell, told) = oneshot::channel();
         let (files, inner, key) = (Arc::clone(&self.files), Arc::clone(&self.inner), *key);
         self.inner.pool.submit(Box::new(move || {
             match files.look(&key, &mut step) {
-                Ok(None) => {}
-                Ok(Some(answer)) => return drop(tell.send(Ok(answer))),
+                Ok(Looked::Answer(answer)) => return drop(tell.send(Ok(answer))),
+                Ok(Looked::WouldChange | Looked::NotAtHand) => {}
                 Err(error) => return drop(tell.send(Err(error))),
             }
             let again = move || {
@@ -224,7 +226,7 @@ impl EntryStore for FileStore {
         &self.files.clock
     }
 
-    async fn transact<R, F>(&self, key: &Key, parts: Parts, step: F) -> Result<R>
+    async fn transact<R, F>(&self, key: &Key, parts: Parts, mut step: F) -> Result<R>
     where
         R: Send + 'static,
         F: FnMut(&mut Entry, &mut Turn) -> R + Send + 'static,
@@ -232,7 +234,12 @@ impl EntryStore for FileStore {
         let only_the_record = !parts.contains(Parts::LOCK) && !parts.contains(Parts::FIELDS);
         // What was begun before on this session comes first.
         if only_the_record && !self.inner.is_busy_with(key) {
-            return self.look(key, parts, step).await;
+            // Most records are in the system's memory, and a thread costs more than such a look.
+            match self.files.look_at_once(key, &mut step)? {
+                Looked::Answer(answer) => return Ok(answer),
+                Looked::WouldChange => {}
+                Looked::NotAtHand => return self.look(key, parts, step).await,
+            }
         }
         let of = *key;
         let work = move |files: &Arc<Files>| files.transact(&of, parts, step);

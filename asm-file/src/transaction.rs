@@ -62,6 +62,15 @@ impl Loaded {
     }
 }
 
+/// What came of a look.
+pub(crate) enum Looked<R> {
+    Answer(R),
+    /// The step would change something, which takes a transaction.
+    WouldChange,
+    /// The record cannot be read without waiting.
+    NotAtHand,
+}
+
 /// Why a commit has failed, or may have.
 enum Failure {
     /// Nothing has happened.
@@ -78,26 +87,26 @@ impl From<Error> for Failure {
 
 impl Files {
     /// Runs a step that may change nothing, without the critical section: the record is one file,
-    /// and what is read of it is one moment of it. `None` when the step would change something.
+    /// and what is read of it is one moment of it.
     pub(crate) fn look<R>(
         &self,
         key: &Key,
         step: &mut impl FnMut(&mut Entry, &mut Turn) -> R,
-    ) -> Result<Option<R>> {
+    ) -> Result<Looked<R>> {
         let loaded = self.load(key, Parts::HEAD)?;
         Ok(self.look_at(loaded, step))
     }
 
-    /// The same where nobody may wait. `None` also when the record is not at hand.
+    /// The same where nobody may wait.
     pub(crate) fn look_at_once<R>(
         &self,
         key: &Key,
         step: &mut impl FnMut(&mut Entry, &mut Turn) -> R,
-    ) -> Result<Option<R>> {
+    ) -> Result<Looked<R>> {
         let name = Kind::Record.name_of(key.as_bytes());
         let bytes = self.disk.read_at_once(shard_of(key), &name, self.limit());
         let Some(bytes) = bytes else {
-            return Ok(None);
+            return Ok(Looked::NotAtHand);
         };
         let loaded = self.loaded(key, Parts::HEAD, &bytes.into())?;
         Ok(self.look_at(loaded, step))
@@ -107,10 +116,14 @@ impl Files {
         &self,
         mut loaded: Loaded,
         step: &mut impl FnMut(&mut Entry, &mut Turn) -> R,
-    ) -> Option<R> {
+    ) -> Looked<R> {
         let mut turn = Turn::new(self.clock.now(), self.timing);
         let answer = step(&mut loaded.entry, &mut turn);
-        loaded.entry.changes().is_empty().then_some(answer)
+        if loaded.entry.changes().is_empty() {
+            Looked::Answer(answer)
+        } else {
+            Looked::WouldChange
+        }
     }
 
     /// Runs a step as one transaction.
