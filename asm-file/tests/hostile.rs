@@ -130,7 +130,7 @@ async fn a_foreign_record_is_no_session() {
         assert_eq!((swept.removed, swept.next), (0, None), "{what}");
         assert!(swept.failed > 0 || swept.examined > 0, "{what}");
         // A session of this key takes its place, if that can be taken.
-        let created = driver.create(&KEY, create()).await;
+        let created = driver.create(&KEY, given::creation()).await;
         if what == "directory" {
             assert!(created.is_err(), "a directory was replaced");
         } else {
@@ -150,7 +150,10 @@ async fn what_lies_foreign_beside_a_record_counts_as_nothing() {
     for what in FOREIGN {
         let place = Place::new();
         let driver = place.driver();
-        driver.create(&KEY, create()).await.expect("a session");
+        driver
+            .create(&KEY, given::creation())
+            .await
+            .expect("a session");
         for kind in ["l", "f"] {
             plant(what, &place.file(kind), &place);
         }
@@ -199,7 +202,7 @@ async fn nothing_is_written_through_what_has_the_name_of_a_temp_file() {
         let place = Place::new();
         let driver = place.driver();
         plant(what, &place.root.join("a5/new"), &place);
-        let created = driver.create(&KEY, create()).await;
+        let created = driver.create(&KEY, given::creation()).await;
         assert!(
             matches!(created.expect(what), Created::Done { .. }),
             "{what}"
@@ -211,7 +214,7 @@ async fn nothing_is_written_through_what_has_the_name_of_a_temp_file() {
     let driver = place.driver();
     plant("directory", &place.root.join("a5/new"), &place);
     driver
-        .create(&KEY, create())
+        .create(&KEY, given::creation())
         .await
         .expect_err("a directory in the way");
 }
@@ -220,7 +223,10 @@ async fn nothing_is_written_through_what_has_the_name_of_a_temp_file() {
 async fn what_cannot_be_read_is_an_error_and_never_an_empty_session() {
     let place = Place::new();
     let driver = place.driver();
-    driver.create(&KEY, create()).await.expect("a session");
+    driver
+        .create(&KEY, given::creation())
+        .await
+        .expect("a session");
     let whole = fs::read(place.file("s")).expect("bytes");
     plant("huge", &place.file("s"), &place);
     let error = driver
@@ -250,7 +256,10 @@ async fn what_cannot_be_read_is_an_error_and_never_an_empty_session() {
 async fn a_record_under_another_name_is_foreign() {
     let place = Place::new();
     let driver = place.driver();
-    driver.create(&KEY, create()).await.expect("a session");
+    driver
+        .create(&KEY, given::creation())
+        .await
+        .expect("a session");
     let other = Key::from_bytes([0xa6; 16]);
     let copy = place.root.join("a6").join(format!("{other}.s"));
     fs::copy(place.file("s"), copy).expect("copied");
@@ -266,7 +275,7 @@ async fn a_record_under_another_name_is_foreign() {
 async fn what_is_left_of_a_former_session_is_not_taken_for_the_next_ones() {
     let place = Place::new();
     let driver = place.driver();
-    let mut locked = create();
+    let mut locked = given::creation();
     locked.lock = Some(given::claim(given::token(1)));
     driver.create(&KEY, locked).await.expect("a session");
     let released = driver
@@ -296,7 +305,7 @@ async fn what_is_left_of_a_former_session_is_not_taken_for_the_next_ones() {
     assert!(place.file("l").exists() && place.file("f").exists());
 
     driver
-        .create(&KEY, create())
+        .create(&KEY, given::creation())
         .await
         .expect("the next session");
     assert_eq!(
@@ -331,14 +340,17 @@ async fn what_is_left_of_a_former_session_is_not_taken_for_the_next_ones() {
 async fn a_root_that_was_emptied_behind_our_back_is_made_again() {
     let place = Place::new();
     let driver = place.driver();
-    driver.create(&KEY, create()).await.expect("a session");
+    driver
+        .create(&KEY, given::creation())
+        .await
+        .expect("a session");
     fs::remove_dir_all(place.root.join("a5")).expect("removed");
     let opened = driver
         .open(&KEY, Open { lock: None })
         .await
         .expect("an answer");
     assert_eq!(opened, Opened::Missing);
-    let mut again = create();
+    let mut again = given::creation();
     again.op = OpId::from_bytes([5; 8]);
     driver.create(&KEY, again).await.expect("a session");
     let opened = place
@@ -358,7 +370,10 @@ async fn a_reader_sees_a_shard_that_somebody_else_has_made_again() {
         assert_eq!(opened.expect("an answer"), Opened::Missing);
     }
     fs::remove_dir_all(place.root.join("a5")).expect("removed");
-    writer.create(&KEY, create()).await.expect("a session");
+    writer
+        .create(&KEY, given::creation())
+        .await
+        .expect("a session");
     let opened = reader.open(&KEY, Open { lock: None }).await;
     let opened = opened.expect("an answer");
     assert!(matches!(opened, Opened::Found { .. }), "{opened:?}");
@@ -377,7 +392,10 @@ async fn a_sweep_passes_over_what_it_cannot_list() {
         .expect("a driver");
     let (before, after) = (Key::from_bytes([1; 16]), Key::from_bytes([0xf0; 16]));
     for key in [&before, &after] {
-        driver.create(key, create()).await.expect("a session");
+        driver
+            .create(key, given::creation())
+            .await
+            .expect("a session");
     }
     clock.advance(TTL).await;
     fs::remove_dir(place.root.join("a5")).expect("removed");
@@ -483,12 +501,15 @@ async fn a_shard_that_is_a_link_or_open_to_others_is_not_used() {
     fs::remove_dir(&shard).expect("removed");
     symlink(outside, &shard).expect("a link");
     let driver = place.driver();
-    driver.create(&KEY, create()).await.expect_err("a link");
+    driver
+        .create(&KEY, given::creation())
+        .await
+        .expect_err("a link");
     fs::remove_file(&shard).expect("removed");
     fs::create_dir(&shard).expect("made");
     fs::set_permissions(&shard, Permissions::from_mode(0o777)).expect("set");
     let error = driver
-        .create(&KEY, create())
+        .create(&KEY, given::creation())
         .await
         .expect_err("open to others");
     assert_eq!(error.kind(), ErrorKind::Denied);
@@ -499,7 +520,7 @@ async fn a_shard_that_is_a_link_or_open_to_others_is_not_used() {
 async fn files_are_ours_alone() {
     let place = Place::new();
     let driver = place.driver();
-    let mut locked = create();
+    let mut locked = given::creation();
     locked.lock = Some(given::claim(given::token(1)));
     driver.create(&KEY, locked).await.expect("a session");
     driver
@@ -511,17 +532,6 @@ async fn files_are_ours_alone() {
     assert_eq!(mode(place.root.join("a5")), 0o700);
     assert_eq!(mode(place.file("s")), 0o600);
     assert_eq!(mode(place.file("l")), 0o600);
-}
-
-fn create() -> Create {
-    Create {
-        op: OpId::from_bytes([1; 8]),
-        resend: false,
-        stamp: given::stamp(),
-        data: "data".into(),
-        ttl: TTL,
-        lock: None,
-    }
 }
 
 fn fastrand_bytes(length: usize) -> Vec<u8> {

@@ -127,12 +127,8 @@ async fn work(root: &Path) {
         drop(step.await);
     }
     let create = Create {
-        op: OpId::from_bytes([1; 8]),
-        resend: false,
-        stamp: given::stamp(),
-        data: "data".into(),
-        ttl: TTL,
         lock: Some(given::claim(given::token(1))),
+        ..given::creation()
     };
     let _ = driver.create(&KEY, create).await;
     let feed = driver.changes().expect("the facet");

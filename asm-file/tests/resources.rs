@@ -90,14 +90,7 @@ fn key(session: u16) -> Key {
 }
 
 async fn create(driver: &FileDriver, session: u16) {
-    let req = Create {
-        op: OpId::from_bytes([1; 8]),
-        resend: false,
-        stamp: given::stamp(),
-        data: "data".into(),
-        ttl: TTL,
-        lock: None,
-    };
+    let req = given::creation();
     driver.create(&key(session), req).await.expect("a session");
 }
 

@@ -88,12 +88,9 @@ async fn fill(driver: &FileDriver, over: u64, living: u64) {
     let sessions = stream::iter(ttls.enumerate());
     let fill = sessions.for_each_concurrent(64, async |(session, ttl)| {
         let req = Create {
-            op: OpId::from_bytes(session.to_be_bytes()),
-            resend: false,
-            stamp: given::stamp(),
             data: vec![b'x'; 200].into(),
             ttl,
-            lock: None,
+            ..given::creation()
         };
         let key = (session as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         let key = Key::from_bytes(key.to_be_bytes());

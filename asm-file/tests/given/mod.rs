@@ -109,6 +109,18 @@ pub(crate) async fn sweep(driver: &FileDriver) -> u64 {
     }
 }
 
+/// A session that lives for an hour, without a lock.
+pub(crate) fn creation() -> Create {
+    Create {
+        op: OpId::from_bytes([1; 8]),
+        resend: false,
+        stamp: stamp(),
+        data: "data".into(),
+        ttl: TTL,
+        lock: None,
+    }
+}
+
 pub(crate) fn stamp() -> Stamp {
     Stamp {
         epoch: Epoch::new(5),
