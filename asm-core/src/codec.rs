@@ -77,6 +77,25 @@ pub trait Codec: Debug + Send + Sync + 'static {
     fn relatives(&self) -> Vec<Arc<dyn Codec>> {
         Vec::new()
     }
+
+    /// Whether bodies are to be bound to a secret that only the client brings: then new sessions
+    /// get one, and it is in [`CodecContext::client_half`]. They are not unless a seal says so.
+    fn splits_key(&self) -> bool {
+        false
+    }
+
+    /// The length that the envelope shows of content of `plain_len` bytes: that, unless a seal
+    /// hides lengths. What is less than the real length counts as it.
+    fn shown_len(&self, plain_len: usize) -> usize {
+        plain_len
+    }
+
+    /// Whether `coded`, which it made, is as it would be made now. It is, unless a seal has another
+    /// key to write with. Nothing is verified: the answer is for counting what a key still holds.
+    fn is_current(&self, coded: &[u8]) -> bool {
+        let _ = coded;
+        true
+    }
 }
 
 macro_rules! forward_codec {
@@ -97,6 +116,15 @@ macro_rules! forward_codec {
             }
             fn relatives(&self) -> Vec<Arc<dyn Codec>> {
                 (**self).relatives()
+            }
+            fn splits_key(&self) -> bool {
+                (**self).splits_key()
+            }
+            fn shown_len(&self, plain_len: usize) -> usize {
+                (**self).shown_len(plain_len)
+            }
+            fn is_current(&self, coded: &[u8]) -> bool {
+                (**self).is_current(coded)
             }
         }
     };
@@ -191,7 +219,8 @@ pub struct CodecContext<'a> {
     pub part: Part<'a>,
     /// Whatever else a seal must cover: the bytes of the envelope's header.
     pub associated: &'a [u8],
-    /// A secret that only the client brings, when the key is split between client and server.
+    /// A secret that only the client brings, when the key is split between client and server. Of
+    /// the body only: the rest must be read without the client.
     pub client_half: Option<&'a [u8; 32]>,
     /// The most bytes that decoding may give.
     pub limit: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use asm_core::{ErrorKind, Key, Snapshot};
 
 use crate::{
-    InvalidReason, LockMode, Result, Session, SessionError,
+    InvalidReason, LockMode, Result, Session, SessionError, SessionId,
     envelope::{EncodedBody, Place},
     id::SecretHash,
     rotation::Standing,
@@ -62,8 +62,8 @@ impl Accepted {
         })
     }
 
-    pub(crate) fn decode(self, shared: &Shared, key: &Key) -> Result<Record> {
-        let entries = shared.envelope.decode_body(Place::of(key), self.body);
+    pub(crate) fn decode(self, shared: &Shared, id: &SessionId) -> Result<Record> {
+        let entries = shared.envelope.decode_body(id.place(), self.body);
         Ok(Record {
             entries: Arc::new(entries.map_err(unreadable)?),
             ..self.record
@@ -101,7 +101,7 @@ impl Session {
             Err(error) => return Err(error),
         };
         self.zombie |= matches!(accepted.standing, Standing::Zombie { .. });
-        accepted.decode(self.shared(), &key)
+        accepted.decode(self.shared(), &self.id)
     }
 
     /// The session is over.

@@ -51,6 +51,9 @@ counters! {
     failed_compressions,
     /// Parts of records that were read although they should have been sealed, during a migration.
     unsealed_reads,
+    /// Records that were read and are sealed otherwise than they would be now: with a key that no
+    /// longer writes, by another seal, or not at all.
+    outdated_seals,
 }
 
 #[derive(Debug, Default)]

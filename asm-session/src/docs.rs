@@ -16,6 +16,7 @@ chapters! {
     merging,
     ids,
     lifetimes,
+    bytes,
     presets,
     faq,
 }

@@ -9,8 +9,9 @@
 //! So a record says itself how it is to be read, and codecs are switched on a live system: one
 //! chain is written, and everything is read whose codecs are known. A seal covers, beside the
 //! content, the session's key, the part, the version, the names of the codecs and the plain length.
-//! It does not cover the order of time: who can write the store can put an older sealed record of
-//! the same session back.
+//! A seal may hide how long the content is: the plain length of a sealed frame is the most that it
+//! can be, that of any other one is exact. A seal does not cover the order of time: who can write
+//! the store can put an older sealed record of the same session back.
 
 use std::{
     fmt,
@@ -96,6 +97,8 @@ pub(crate) struct Counts {
     pub(crate) compressor_failed: u64,
     /// Parts that were read unsealed, while sealing is configured, during a migration.
     pub(crate) read_unsealed: u64,
+    /// Records that were read and are sealed otherwise than they would be now.
+    pub(crate) read_outdated: u64,
 }
 
 impl Envelope {
@@ -113,7 +116,13 @@ impl Envelope {
         Counts {
             compressor_failed: self.counters.compressor_failed.load(Relaxed),
             read_unsealed: self.counters.read_unsealed.load(Relaxed),
+            read_outdated: self.counters.read_outdated.load(Relaxed),
         }
+    }
+
+    /// Whether new sessions get a secret of the client's, which bodies are bound to.
+    pub(crate) fn splits_keys(&self) -> bool {
+        self.chain.iter().any(Codec::splits_key)
     }
 
     /// The bytes of a record. The head is sealed, and never compressed.
@@ -123,8 +132,14 @@ impl Envelope {
     pub(crate) fn encode(&self, place: Place<'_>, head: &Head, body: &Entries) -> Result<Bytes> {
         let body = entries::encode(body, self.limits.plain)?;
         let seals = self.chain.iter().filter(|codec| is_seal(codec));
-        let head = self.frame(place, Part::Head, head.encode().into(), seals)?;
-        let body = self.frame(place, Part::Body, body, self.chain.iter())?;
+        let head = self.frame(place, Part::Head, head.encode().into(), Head::MAX, seals)?;
+        let body = self.frame(
+            place,
+            Part::Body,
+            body,
+            self.limits.plain,
+            self.chain.iter(),
+        )?;
         self.wrap(&[head, body])
     }
 
@@ -141,6 +156,16 @@ impl Envelope {
         if record.len() > self.limits.stored {
             return Err(over("the record", record.len(), self.limits.stored));
         }
+        self.read_head(place, record, now)
+            .map_err(|error| self.broken(error))
+    }
+
+    fn read_head(
+        &self,
+        place: Place<'_>,
+        record: &Bytes,
+        now: Timestamp,
+    ) -> Result<(Head, EncodedBody)> {
         let mut from = unwrapped(record)?;
         let head = self.unframe(record, &mut from, now)?;
         let body = self.unframe(record, &mut from, now)?;
@@ -148,8 +173,12 @@ impl Envelope {
         if !head.codecs.iter().all(is_seal) {
             return Err(corrupt("the head is compressed"));
         }
-        let head = head.plain(place, Part::Head, Head::MAX)?;
-        Ok((Head::decode(&head)?, EncodedBody(body)))
+        let outdated = self.is_outdated(&head);
+        let head = Head::decode(&head.plain(place, Part::Head, Head::MAX)?)?;
+        if outdated {
+            self.counters.read_outdated.fetch_add(1, Relaxed);
+        }
+        Ok((head, EncodedBody(body)))
     }
 
     /// The entries of a body.
@@ -157,8 +186,9 @@ impl Envelope {
     /// # Errors
     /// `Corrupt`, `Unreadable`, `Tampered` or `TooLarge`.
     pub(crate) fn decode_body(&self, place: Place<'_>, body: EncodedBody) -> Result<Entries> {
-        let body = body.0.plain(place, Part::Body, self.limits.plain)?;
-        entries::decode(&body)
+        let body = body.0.plain(place, Part::Body, self.limits.plain);
+        body.and_then(|body| entries::decode(&body))
+            .map_err(|error| self.broken(error))
     }
 
     /// The stored form of what is set, appended or pushed to a lockless field. Two of them after
@@ -170,7 +200,13 @@ impl Envelope {
         if item.len() > self.limits.plain {
             return Err(over("the item", item.len(), self.limits.plain));
         }
-        let frame = self.frame(place, Part::Field(field), item, self.chain.iter())?;
+        let frame = self.frame(
+            place,
+            Part::Field(field),
+            item,
+            self.limits.plain,
+            self.chain.iter(),
+        )?;
         self.wrap(&[frame])
     }
 
@@ -179,6 +215,17 @@ impl Envelope {
     /// # Errors
     /// `Corrupt`, `Unreadable`, `Tampered` or `TooLarge`.
     pub(crate) fn decode_item(
+        &self,
+        place: Place<'_>,
+        field: &str,
+        stored: Bytes,
+        now: Timestamp,
+    ) -> Result<Bytes> {
+        self.read_items(place, field, stored, now)
+            .map_err(|error| self.broken(error))
+    }
+
+    fn read_items(
         &self,
         place: Place<'_>,
         field: &str,
@@ -209,6 +256,7 @@ impl Envelope {
         place: Place<'_>,
         part: Part<'_>,
         content: Bytes,
+        limit: usize,
         chain: impl Iterator<Item = &'a Arc<dyn Codec>> + Clone,
     ) -> Result<Frame> {
         let plain_len = content.len();
@@ -223,8 +271,12 @@ impl Envelope {
         }
         let compressors = codecs.len();
         codecs.extend(chain.filter(|codec| is_seal(codec)).cloned());
-        let covered = covered(&codecs, plain_len);
-        for seal in &codecs[compressors..] {
+        let seals = &codecs[compressors..];
+        let shown = seals.iter().map(|seal| seal.shown_len(plain_len)).max();
+        // Never more than a reader accepts, nor less than there is.
+        let shown_len = shown.unwrap_or(plain_len).min(limit).max(plain_len);
+        let covered = covered(&codecs, shown_len);
+        for seal in seals {
             let context = place.context(part, &covered, self.limits.plain);
             stored = match seal.encode(stored, &context)? {
                 Encoded::Coded(sealed) => sealed,
@@ -235,7 +287,7 @@ impl Envelope {
         }
         Ok(Frame {
             codecs,
-            plain_len,
+            plain_len: shown_len,
             covered,
             stored,
         })
@@ -315,6 +367,25 @@ impl Envelope {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Tampered, "it is not sealed"))
+    }
+
+    /// Whether a frame is sealed otherwise than it would be now.
+    fn is_outdated(&self, frame: &Frame) -> bool {
+        if !self.seals() {
+            return false;
+        }
+        let current = |outermost: &Arc<dyn Codec>| outermost.is_current(&frame.stored);
+        seals(&frame.codecs).ne(seals(&self.chain)) || !frame.codecs.last().is_some_and(current)
+    }
+
+    /// Where records are sealed, one that is not in order was changed by somebody else.
+    fn broken(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Corrupt if self.seals() => {
+                Error::new(ErrorKind::Tampered, "it is not what was sealed").because(error)
+            }
+            _ => error,
+        }
     }
 }
 
@@ -397,6 +468,7 @@ const LONGEST_CHAIN: usize = 8;
 struct Counters {
     compressor_failed: AtomicU64,
     read_unsealed: AtomicU64,
+    read_outdated: AtomicU64,
 }
 
 impl Place<'_> {
@@ -410,7 +482,8 @@ impl Place<'_> {
             key: self.key,
             part,
             associated,
-            client_half: self.client_half,
+            // All but the body is to be read without the client.
+            client_half: self.client_half.filter(|_| part == Part::Body),
             limit,
         }
     }
@@ -421,6 +494,7 @@ impl Place<'_> {
 struct Frame {
     /// In the order of writing.
     codecs: Vec<Arc<dyn Codec>>,
+    /// What it says: of a sealed one the most that it can be.
     plain_len: usize,
     /// What a seal covers beside the content.
     covered: Vec<u8>,
@@ -463,7 +537,7 @@ impl Frame {
                 return Err(over("the decoded content", bytes.len(), limit));
             }
         }
-        if bytes.len() != plain_len {
+        if bytes.len() != plain_len && !self.codecs.iter().any(is_seal) {
             return Err(corrupt("the content is not as long as it says"));
         }
         Ok(bytes)
@@ -501,6 +575,12 @@ fn unwrapped(stored: &Bytes) -> Result<Reader<'_>> {
 
 fn is_seal(codec: &Arc<dyn Codec>) -> bool {
     codec.role() == CodecRole::Seal
+}
+
+/// The names of the seals among them.
+fn seals(codecs: &[Arc<dyn Codec>]) -> impl Iterator<Item = CodecName> {
+    let seals = codecs.iter().filter(|codec| is_seal(codec));
+    seals.map(Codec::name)
 }
 
 fn check_chain(codecs: &[Arc<dyn Codec>]) -> Result<(), &'static str> {
@@ -627,7 +707,8 @@ mod tests {
         }
     }
 
-    /// Turns every bit over, and adds a digest of the content and all that it is bound to.
+    /// Turns every bit over, and adds a digest of the content and all that it is bound to. One
+    /// that is called `hidden` shows no length below 1000.
     #[derive(Debug)]
     struct Sealing(&'static str);
 
@@ -669,6 +750,13 @@ mod tests {
             let mut sealed: Vec<u8> = plain.iter().map(|byte| !byte).collect();
             sealed.extend_from_slice(&self.tag(&plain, context));
             Ok(Encoded::Coded(sealed.into()))
+        }
+
+        fn shown_len(&self, plain_len: usize) -> usize {
+            match self.0 {
+                "hidden" => 1000,
+                _ => plain_len,
+            }
         }
 
         fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes> {
@@ -1012,6 +1100,60 @@ mod tests {
     }
 
     #[test]
+    fn only_the_body_is_bound_to_what_the_client_brings() {
+        let envelope = sealing();
+        let half = Place {
+            client_half: Some(&[9; 32]),
+            ..Place::of(&KEY)
+        };
+        let record = envelope.encode(half, &head(), &body()).unwrap();
+        let (read, sealed) = envelope.decode_head(Place::of(&KEY), &record, NOW).unwrap();
+        assert_eq!(read, head());
+        assert_eq!(envelope.decode_body(half, sealed).unwrap(), body());
+        let item = envelope.encode_item(half, "f", "1".into()).unwrap();
+        let read = envelope.decode_item(Place::of(&KEY), "f", item, NOW);
+        assert_eq!(read.unwrap(), "1");
+    }
+
+    #[test]
+    fn a_seal_may_hide_how_long_the_content_is() {
+        let envelope = envelope(vec![Runs::new("runs"), Arc::new(Sealing("hidden"))]);
+        let place = Place::of(&KEY);
+        let shown = |len| {
+            let stored = envelope.encode_item(place, "f", vec![b'x'; len].into());
+            let stored = stored.unwrap();
+            let read = envelope.decode_item(place, "f", stored.clone(), NOW);
+            assert_eq!(read.unwrap().len(), len);
+            let at = PREFIX.len() + 1 + 1 + "runs".len() + 1 + "hidden".len();
+            u32::from_be_bytes(stored[at..at + 4].try_into().unwrap())
+        };
+        assert_eq!(shown(10), 1000);
+        assert_eq!(shown(999), 1000);
+        // One that is longer than what a seal would show is shown.
+        assert_eq!(shown(1001), 1001);
+        // A head is not said to be longer than any can be.
+        let record = envelope.encode(place, &head(), &body()).unwrap();
+        assert_eq!(decode(&envelope, &KEY, &record).unwrap(), (head(), body()));
+    }
+
+    #[test]
+    fn records_that_would_be_sealed_otherwise_now_are_counted() {
+        let place = Place::of(&KEY);
+        let records = [vec!["seal"], vec!["seal2"], vec!["seal2", "seal"]].map(|names| {
+            let chain = names.into_iter().map(|name| Arc::new(Sealing(name)) as _);
+            let writer = envelope(chain.collect());
+            writer.encode(place, &head(), &body()).unwrap()
+        });
+        let reader = envelope(vec![Arc::new(Sealing("seal"))]);
+        let counts = records.map(|record| {
+            decode(&reader, &KEY, &record).unwrap();
+            reader.counts().read_outdated
+        });
+        assert_eq!(counts, [0, 1, 2]);
+        assert_eq!(plain().counts().read_outdated, 0);
+    }
+
+    #[test]
     fn what_is_not_sealed_is_read_until_the_migration_ends_and_counted() {
         let place = Place::of(&KEY);
         let record = plain().encode(place, &head(), &body()).unwrap();
@@ -1031,16 +1173,18 @@ mod tests {
     #[test]
     fn a_record_that_is_cut_or_has_a_rest_is_refused() {
         for envelope in [plain(), compressing(), sealing()] {
+            let refused = if envelope.seals() {
+                ErrorKind::Tampered
+            } else {
+                ErrorKind::Corrupt
+            };
             let record = envelope.encode(Place::of(&KEY), &head(), &body()).unwrap();
             for end in 0..record.len() {
                 let cut = decode(&envelope, &KEY, &record.slice(..end));
-                assert_eq!(kind(cut), ErrorKind::Corrupt, "cut to {end}");
+                assert_eq!(kind(cut), refused, "cut to {end}");
             }
             let longer = [&record, &b"\0"[..]].concat();
-            assert_eq!(
-                kind(decode(&envelope, &KEY, &longer.into())),
-                ErrorKind::Corrupt
-            );
+            assert_eq!(kind(decode(&envelope, &KEY, &longer.into())), refused);
         }
     }
 

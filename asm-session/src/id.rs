@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::InvalidReason;
+use crate::{InvalidReason, envelope::Place};
 
 /// A session's id, as its client holds it: a *handle* of 16 bytes, which is where the session is
 /// stored, and a *secret* of 24 bytes, which opens it.
@@ -16,6 +16,11 @@ use crate::InvalidReason;
 /// The handle stays the same for the session's whole life and may be shown to anybody. The secret
 /// is replaced by a rotation and is never stored: a record keeps its SHA-256 only, so a stolen dump
 /// opens nothing, and no stored form of an id is an id.
+///
+/// Where a seal [splits its key](asm_core::Codec::splits_key), the secret is followed by a *half* of
+/// 32 bytes, without which nobody opens the session's body. A renewal keeps it; an authentication
+/// draws another one. The stored hash is then of both, so that no other half, and none at all, goes
+/// with a secret.
 ///
 /// It has no `Display`, its `Debug` shows nothing, and it is wiped when it is dropped.
 /// [`expose`](Self::expose) is the one way out.
@@ -44,24 +49,36 @@ impl SessionId {
     /// The length of an id's text in bytes.
     pub const LEN: usize = 54;
 
+    /// The length of the text of an id with a half, in bytes.
+    pub const LEN_SPLIT: usize = 96;
+
     /// Reads the text of an id. Only the exact text of [`expose`](Self::expose) is one; the store
     /// is not asked.
     ///
     /// # Errors
     /// [`InvalidReason::Malformed`] for anything else.
     pub fn parse(text: &str) -> Result<Self, InvalidReason> {
-        if text.len() != Self::LEN {
-            return Err(InvalidReason::Malformed);
-        }
-        let mut bytes = Zeroizing::new([0; Key::LEN + Secret::LEN]);
-        Base64UrlUnpadded::decode(text, &mut *bytes).map_err(|_| InvalidReason::Malformed)?;
-        let (handle, secret) = bytes.split_first_chunk().ok_or(InvalidReason::Malformed)?;
-        let secret = secret.try_into().map_err(|_| InvalidReason::Malformed)?;
+        let len = match text.len() {
+            Self::LEN => Key::LEN + Secret::LEN,
+            Self::LEN_SPLIT => Self::MOST,
+            _ => return Err(InvalidReason::Malformed),
+        };
+        let mut bytes = Zeroizing::new([0; Self::MOST]);
+        let bytes = &mut bytes[..len];
+        Base64UrlUnpadded::decode(text, bytes).map_err(|_| InvalidReason::Malformed)?;
+        let (handle, rest) = bytes.split_first_chunk().ok_or(InvalidReason::Malformed)?;
+        let (secret, half) = rest.split_first_chunk().ok_or(InvalidReason::Malformed)?;
         Ok(Self {
             handle: Key::from_bytes(*handle),
-            secret: Secret(secret),
+            secret: Secret {
+                bytes: *secret,
+                half: half.try_into().ok(),
+            },
         })
     }
+
+    /// Bytes of the longest id.
+    const MOST: usize = Key::LEN + Secret::LEN + Secret::HALF;
 
     pub(crate) const fn new(handle: Key, secret: Secret) -> Self {
         Self { handle, secret }
@@ -77,11 +94,26 @@ impl SessionId {
     /// session.
     #[must_use]
     pub fn expose(&self) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new([0; Key::LEN + Secret::LEN]);
-        let (handle, secret) = bytes.split_at_mut(Key::LEN);
-        handle.copy_from_slice(self.handle.as_bytes());
-        secret.copy_from_slice(&self.secret.0);
-        Zeroizing::new(Base64UrlUnpadded::encode_string(&*bytes))
+        let mut bytes = Zeroizing::new([0; Self::MOST]);
+        let Secret {
+            bytes: secret,
+            half,
+        } = &self.secret;
+        let parts = [self.handle.as_bytes(), &secret[..]];
+        let mut len = 0;
+        for part in parts.into_iter().chain(half.as_ref().map(|half| &half[..])) {
+            bytes[len..][..part.len()].copy_from_slice(part);
+            len += part.len();
+        }
+        Zeroizing::new(Base64UrlUnpadded::encode_string(&bytes[..len]))
+    }
+
+    /// What a record of this session is encoded and decoded for.
+    pub(crate) const fn place(&self) -> Place<'_> {
+        Place {
+            key: &self.handle,
+            client_half: self.secret.half.as_ref(),
+        }
     }
 
     pub(crate) const fn secret(&self) -> &Secret {
@@ -95,15 +127,25 @@ impl Debug for SessionId {
     }
 }
 
-/// The half of an id that opens the session.
+/// The half of an id that opens the session, and what its body is bound to.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct Secret([u8; Self::LEN]);
+pub(crate) struct Secret {
+    bytes: [u8; Self::LEN],
+    half: Option<[u8; Self::HALF]>,
+}
 
 impl Secret {
     pub(crate) const LEN: usize = 24;
 
+    /// Bytes of what a body is bound to.
+    const HALF: usize = 32;
+
     pub(crate) fn hash(&self) -> SecretHash {
-        SecretHash(Sha256::digest(self.0).into())
+        let mut digest = Sha256::new_with_prefix(self.bytes);
+        if let Some(half) = &self.half {
+            digest.update(half);
+        }
+        SecretHash(digest.finalize().into())
     }
 }
 
@@ -173,6 +215,8 @@ pub enum Draw {
     Token,
     /// The name of the time between two authentications.
     Epoch,
+    /// The part of a session id that its body is bound to.
+    Half,
 }
 
 /// The random bytes of the operating system.
@@ -190,9 +234,23 @@ impl dyn IdSource {
         self.draw(Draw::Handle).map(Key::from_bytes)
     }
 
-    pub(crate) fn secret(&self) -> Result<Secret, getrandom::Error> {
-        let mut secret = Secret([0; Secret::LEN]);
-        self.fill(Draw::Secret, &mut secret.0)?;
+    /// A secret, with a half of its own if bodies are bound to one.
+    pub(crate) fn secret(&self, splits: bool) -> Result<Secret, getrandom::Error> {
+        let mut secret = Secret {
+            bytes: [0; Secret::LEN],
+            half: splits.then_some([0; Secret::HALF]),
+        };
+        self.fill(Draw::Secret, &mut secret.bytes)?;
+        if let Some(half) = &mut secret.half {
+            self.fill(Draw::Half, half)?;
+        }
+        Ok(secret)
+    }
+
+    /// A secret with the half of a former one, if that has any.
+    pub(crate) fn secret_after(&self, former: &Secret) -> Result<Secret, getrandom::Error> {
+        let mut secret = self.secret(false)?;
+        secret.half = former.half;
         Ok(secret)
     }
 
@@ -243,15 +301,44 @@ mod tests {
     #[test]
     fn the_text_of_an_id_reads_back() {
         let source: &dyn IdSource = &OsRandom;
-        for _ in 0..1000 {
-            let (handle, secret) = (source.handle().unwrap(), source.secret().unwrap());
+        for splits in [false, true].repeat(500) {
+            let (handle, secret) = (source.handle().unwrap(), source.secret(splits).unwrap());
             let id = SessionId::new(handle, secret);
             let text = id.expose();
-            assert_eq!(text.len(), SessionId::LEN);
+            let len = if splits {
+                SessionId::LEN_SPLIT
+            } else {
+                SessionId::LEN
+            };
+            assert_eq!(text.len(), len);
             let read = SessionId::parse(&text).unwrap();
             assert_eq!(read.handle(), handle);
             assert_eq!(read.secret().hash(), id.secret().hash());
+            assert_eq!(read.place().client_half, id.place().client_half);
+            assert_eq!(read.place().client_half.is_some(), splits);
         }
+    }
+
+    #[test]
+    fn a_secret_goes_with_no_other_half() {
+        let source: &dyn IdSource = &OsRandom;
+        let id = SessionId::new(source.handle().unwrap(), source.secret(true).unwrap());
+        let text = id.expose();
+        let without = SessionId::parse(&text[..SessionId::LEN - 1]);
+        assert_eq!(without.unwrap_err(), InvalidReason::Malformed);
+        let mut bytes = Base64UrlUnpadded::decode_vec(&text).unwrap();
+        let hash_of = |bytes: &[u8]| {
+            let id = SessionId::parse(&Base64UrlUnpadded::encode_string(bytes)).unwrap();
+            id.secret().hash()
+        };
+        assert_ne!(hash_of(&bytes[..40]), id.secret().hash());
+        bytes[71] ^= 1;
+        assert_ne!(hash_of(&bytes), id.secret().hash());
+
+        let next = source.secret_after(id.secret()).unwrap();
+        let next = SessionId::new(id.handle(), next);
+        assert_eq!(next.place().client_half, id.place().client_half);
+        assert_ne!(next.secret().hash(), id.secret().hash());
     }
 
     #[test]
@@ -278,10 +365,11 @@ mod tests {
             Base64UrlUnpadded::encode_string(bytes),
             Base64UrlUnpadded::encode_string(&both),
         ] {
-            assert_eq!(
-                SessionId::parse(&stored).unwrap_err(),
-                InvalidReason::Malformed
-            );
+            // Some are as long as an id is: they open nothing.
+            match SessionId::parse(&stored) {
+                Err(reason) => assert_eq!(reason, InvalidReason::Malformed),
+                Ok(forged) => assert_ne!(forged.secret().hash(), hash),
+            }
         }
         // The most that fits into the length of an id opens nothing.
         let forged = SessionId::parse(&Base64UrlUnpadded::encode_string(&both[..40])).unwrap();
@@ -317,7 +405,9 @@ mod tests {
     fn a_failing_source_gives_no_id() {
         let source: &dyn IdSource = &Few(AtomicU8::new(0));
         assert!(source.handle().is_err());
-        assert!(source.secret().is_err());
+        assert!(source.secret(false).is_err());
+        let one: &dyn IdSource = &Few(AtomicU8::new(1));
+        assert!(one.secret(true).is_err());
         assert!(source.op().is_err());
         assert!(source.token().is_err());
         assert!(source.epoch().is_err());
@@ -325,9 +415,10 @@ mod tests {
 
     #[test]
     fn a_source_is_told_what_it_draws_for() {
-        let source: &dyn IdSource = &Few(AtomicU8::new(5));
+        let source: &dyn IdSource = &Few(AtomicU8::new(7));
         assert_eq!(source.handle().unwrap(), Key::from_bytes([1; 16]));
-        assert_eq!(source.secret().unwrap().0, [2; 24]);
+        assert_eq!(source.secret(false).unwrap().bytes, [2; 24]);
+        assert_eq!(source.secret(true).unwrap().half, Some([6; 32]));
         assert_eq!(source.op().unwrap(), OpId::from_bytes([3; 8]));
         assert_eq!(source.token().unwrap(), LockToken::from_bytes([4; 16]));
         assert_eq!(source.epoch().unwrap(), Epoch::new(0x0505_0505_0505_0505));
@@ -347,7 +438,12 @@ mod tests {
 
         #[test]
         fn only_the_very_text_of_an_id_is_read(
-            text in prop_oneof![".*", "[A-Za-z0-9_-]{54}", "[A-Za-z0-9_=-]{50,58}"],
+            text in prop_oneof![
+                ".*",
+                "[A-Za-z0-9_-]{54}",
+                "[A-Za-z0-9_-]{96}",
+                "[A-Za-z0-9_=-]{50,100}",
+            ],
         ) {
             match SessionId::parse(&text) {
                 Ok(id) => prop_assert_eq!(&*id.expose(), &text),

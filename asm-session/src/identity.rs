@@ -97,8 +97,12 @@ impl Session {
                 return Ok(());
             }
         }
-        let ids = &*self.shared().ids;
-        let secret = ids.secret()?;
+        let (ids, envelope) = (&*self.shared().ids, &self.shared().envelope);
+        let secret = match rotation {
+            // Until it is confirmed, both ids open the body.
+            Rotation::Renew { .. } => ids.secret_after(self.id.secret())?,
+            Rotation::Authenticate => ids.secret(envelope.splits_keys())?,
+        };
         let to = secret.hash();
         let view = self.view_before_rotation();
         let change = match rotation {

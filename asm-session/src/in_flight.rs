@@ -11,7 +11,6 @@ use bytes::Bytes;
 use crate::{
     Conflict, Event, LockMode, Result, Session, SessionError, SessionId,
     entries::Entries,
-    envelope::Place,
     head::Head,
     journal::Mark,
     lock::OwnedLock,
@@ -97,7 +96,12 @@ impl Session {
         let now = self.shared().time.now();
         let (head, rotation) = self.next_head(now)?;
         let entries = self.next_entries()?;
-        let request = self.request(&head, &entries, release, now)?;
+        let next = match rotation {
+            Some(IdRotation::Rotated) => self.changes.next.as_ref(),
+            _ => None,
+        };
+        let id = next.unwrap_or(&self.id);
+        let request = self.request(id, &head, &entries, release, now)?;
         let head_changes = self.changes.seal();
         Ok(InFlight {
             request,
@@ -118,7 +122,7 @@ impl Session {
         let head = self.record.head.clone();
         let now = self.shared().time.now();
         Ok(InFlight {
-            request: self.request(&head, &rest, release, now)?,
+            request: self.request(&self.id, &head, &rest, release, now)?,
             head,
             head_changes: 0,
             entries: Arc::new(rest),
@@ -165,8 +169,10 @@ impl Session {
         resolved.map(Arc::new).map_err(SessionError::Conflict)
     }
 
+    /// The write after which this id opens the session.
     fn request(
         &self,
+        id: &SessionId,
         head: &Head,
         entries: &Entries,
         release: bool,
@@ -177,8 +183,7 @@ impl Session {
         if ttl.is_zero() {
             return Err(SessionError::Deleted);
         }
-        let key = self.handle();
-        let data = shared.envelope.encode(Place::of(&key), head, entries)?;
+        let data = shared.envelope.encode(id.place(), head, entries)?;
         let data = Redacted::from(data);
         let (op, stamp, resend) = (shared.ids.op()?, head.stamp(), false);
         let Some(version) = self.record.version else {
@@ -402,7 +407,8 @@ impl Session {
             return Err(SessionError::Usage(why));
         }
         let ids = &self.shared().ids;
-        self.id = SessionId::new(ids.handle()?, ids.secret()?);
+        let splits = self.shared().envelope.splits_keys();
+        self.id = SessionId::new(ids.handle()?, ids.secret(splits)?);
         self.secret = self.id.secret().hash();
         self.record.head.current = self.secret;
         self.lock = OwnedLock::new(&self.sessions.shared, self.handle());

@@ -39,6 +39,7 @@
 //! - [`docs::merging`]: what a save makes of what others saved
 //! - [`docs::ids`]: ids, and how they are replaced
 //! - [`docs::lifetimes`]: how long sessions live
+//! - [`docs::bytes`]: codecs and seals
 //! - [`docs::presets`]: a site with funny pictures, a shop, a bank
 //! - [`docs::faq`]: why it is as it is, and what is left out
 //!

@@ -166,7 +166,7 @@ impl Sessions {
         client: &Client,
     ) -> Result<Session> {
         let standing = accepted.standing;
-        let record = accepted.decode(&self.shared, &id.handle())?;
+        let record = accepted.decode(&self.shared, &id)?;
         Ok(Session {
             mode: self.mode,
             origin: Origin::Resumed,

@@ -135,7 +135,8 @@ impl Sessions {
     /// A new session under a new id.
     pub(crate) fn begin(&self, kind: ClientKind, origin: Origin) -> Result<Session> {
         let (ids, now) = (&self.shared.ids, self.shared.time.now());
-        let id = SessionId::new(ids.handle()?, ids.secret()?);
+        let splits = self.shared.envelope.splits_keys();
+        let id = SessionId::new(ids.handle()?, ids.secret(splits)?);
         let secret = id.secret().hash();
         let record = Record {
             head: Head::new(secret, ids.epoch()?, kind, now),
@@ -183,6 +184,7 @@ impl Sessions {
         Counters {
             failed_compressions: bytes.compressor_failed,
             unsealed_reads: bytes.read_unsealed,
+            outdated_seals: bytes.read_outdated,
             ..self.shared.counting.read()
         }
     }

@@ -1,6 +1,7 @@
 //! What a session is in the store, and what of that is believed.
 
 mod codecs;
+mod split;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use self::codecs::{Declining, Failing, Runs, Sealing, Stopped};
+pub use self::split::*;
 use crate::{
     Harness, Layer, Layered, expect, given,
     sessions::{builder, built, client, is_free, issued, open, over, plain, saved, stored, value},
@@ -309,6 +311,26 @@ pub async fn reads_with_an_old_key_and_writes_with_the_new(h: &dyn Harness) {
     saved(&mut session).await;
     assert_eq!(value(&new, &id, "n").await, Some(1));
     unreadable(&old, &id).await;
+}
+
+/// Of those that are read: none any more once it was saved.
+pub async fn counts_the_records_of_an_old_key(h: &dyn Harness) {
+    let old = built(builder(h).await.codec(Sealing::new(&[1])));
+    let both = built(builder(h).await.codec(Sealing::new(&[2, 1])));
+    let (first, second) = (plain(&old).await, plain(&old).await);
+    let count = || both.counters().outdated_seals;
+    assert_eq!(count(), 0);
+    let mut session = open(&both, &first).await;
+    assert_eq!(count(), 1);
+    drop(open(&both, &second).await);
+    assert_eq!(count(), 2);
+    session.insert("n", &1).expect("a change");
+    saved(&mut session).await;
+    drop(open(&both, &first).await);
+    assert_eq!(count(), 2, "one that was saved is not an old one");
+    drop(open(&both, &second).await);
+    assert_eq!(count(), 3, "one that was only read is still an old one");
+    assert_eq!(old.counters().outdated_seals, 0);
 }
 
 /// As a deploy that is rolled out finds it.

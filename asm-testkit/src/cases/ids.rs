@@ -877,7 +877,7 @@ fn hostile(id: &str, number: usize) -> String {
     ];
     let at = fastrand::usize(..id.len());
     let stranger = STRANGERS[fastrand::usize(..STRANGERS.len())];
-    match number % 8 {
+    let mut text = match number % 8 {
         0 => [&id[..at], stranger, &id[at + 1..]].concat(),
         1 => id[..at].to_owned(),
         2 => [id, &id[..=at]].concat(),
@@ -891,7 +891,12 @@ fn hostile(id: &str, number: usize) -> String {
             .take(54)
             .collect(),
         _ => "A".repeat(if at == 0 { 1 << 16 } else { 54 + at }),
+    };
+    if text.len() == SessionId::LEN_SPLIT {
+        // As long as one with a half is.
+        text.push('A');
     }
+    text
 }
 
 #[derive(Clone, Debug, Default)]

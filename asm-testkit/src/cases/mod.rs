@@ -571,11 +571,20 @@ macro_rules! __cases {
                 ],
                 "An old key still reads, the new key writes; the count of old records is visible." => [
                     reads_with_an_old_key_and_writes_with_the_new,
+                    counts_the_records_of_an_old_key,
                 ],
                 "An envelope version, codec or key id that this process does not know is `Err(Unreadable)`; record and cookie stay untouched." => [
                     leaves_a_record_of_an_unknown_codec,
                     leaves_a_record_of_an_unknown_key,
                     leaves_a_record_of_an_unknown_version,
+                ],
+                "Where a seal splits its key, no body opens without the half that its client brings; head, listing, fields and end need none; a renewal keeps it, an authentication makes a new one." => [
+                    opens_no_body_without_the_half_of_its_client,
+                    opens_the_body_through_a_renewal,
+                    binds_the_body_anew_in_an_authentication,
+                    merges_bodies_that_only_the_client_opens,
+                    does_without_the_client_what_needs_no_body,
+                    splits_keys_of_a_live_system,
                 ],
             }
             round_trips [] {

@@ -119,12 +119,21 @@ impl Codec for Failing {
 pub(super) struct Sealing {
     /// The first writes, all read.
     keys: Vec<u8>,
+    splits: bool,
 }
 
 impl Sealing {
     pub(super) fn new(keys: &[u8]) -> Self {
-        let keys = keys.to_vec();
-        Self { keys }
+        Self {
+            keys: keys.to_vec(),
+            splits: false,
+        }
+    }
+
+    /// Lets clients bring a half of its key.
+    pub(super) fn splitting(mut self) -> Self {
+        self.splits = true;
+        self
     }
 
     fn tag(key: u8, content: &[u8], context: &CodecContext<'_>) -> [u8; TAG] {
@@ -133,6 +142,7 @@ impl Sealing {
             Part::Body => "body",
             Part::Field(name) => name,
         };
+        let half = context.client_half.map_or(&[][..], |half| half);
         let is_field = matches!(context.part, Part::Field(_));
         let mut digest = DefaultHasher::new();
         for covered in [
@@ -140,6 +150,7 @@ impl Sealing {
             part.as_bytes(),
             context.key.as_bytes(),
             context.associated,
+            half,
             content,
         ] {
             digest.write_usize(covered.len());
@@ -167,6 +178,14 @@ impl Codec for Sealing {
         sealed.extend(plain.iter().map(|byte| !byte));
         sealed.extend_from_slice(&Self::tag(key, &plain, context));
         Ok(Encoded::Coded(sealed.into()))
+    }
+
+    fn splits_key(&self) -> bool {
+        self.splits
+    }
+
+    fn is_current(&self, coded: &[u8]) -> bool {
+        coded.first() == self.keys.first()
     }
 
     fn decode(&self, coded: Bytes, context: &CodecContext<'_>) -> Result<Bytes> {

@@ -41,7 +41,7 @@ mutants! {
                 let _ = field;
                 Part::Field("any")
             }
-            "envelope.rs" decode_item: { Part::Field(field) } => {
+            "envelope.rs" read_items: { Part::Field(field) } => {
                 let _ = field;
                 Part::Field("any")
             }
@@ -140,7 +140,7 @@ mutants! {
     overlooks_what_follows_a_record {
         kills: [bytes::refuses_a_record_that_was_cut],
         wrong: {
-            "envelope.rs" decode_head: { from.end()?; } => {}
+            "envelope.rs" read_head: { from.end()?; } => {}
         },
     }
 
@@ -230,6 +230,81 @@ mutants! {
                     ErrorKind::Unreadable => InvalidReason::Tampered.into(),
                     _ => error.into(),
                 }
+            }
+        },
+    }
+
+    /// A record of an old key is as good as one of the new.
+    counts_no_old_seals {
+        kills: [bytes::counts_the_records_of_an_old_key],
+        wrong: {
+            "envelope.rs" is_outdated: { !frame.codecs.last().is_some_and(current) } => {
+                let _ = current;
+                false
+            }
+        },
+    }
+
+    /// A secret goes with any half.
+    checks_the_secret_without_its_half {
+        kills: [bytes::opens_no_body_without_the_half_of_its_client],
+        wrong: {
+            "id.rs" hash: { digest.update(half); } => { let _ = half; }
+        },
+    }
+
+    /// A renewal binds the body to a half of its own.
+    renews_the_half {
+        kills: [bytes::opens_the_body_through_a_renewal],
+        wrong: {
+            "id.rs" secret_after: { secret.half = former.half; } => {
+                secret.half = former.half.map(|half| half.map(|byte| !byte));
+            }
+        },
+    }
+
+    /// An authentication keeps the half of the one whom it shuts out.
+    keeps_the_half_in_an_authentication {
+        kills: [
+            bytes::binds_the_body_anew_in_an_authentication,
+            bytes::splits_keys_of_a_live_system,
+        ],
+        wrong: {
+            "identity.rs" rotate: { ids.secret(envelope.splits_keys())? } => {
+                let _ = envelope;
+                ids.secret_after(self.id.secret())?
+            }
+        },
+    }
+
+    /// The save of an authentication binds the body to the half of before.
+    binds_the_body_to_the_former_half {
+        kills: [
+            bytes::binds_the_body_anew_in_an_authentication,
+            bytes::splits_keys_of_a_live_system,
+        ],
+        wrong: {
+            "in_flight.rs" prepare: { next.unwrap_or(&self.id) } => {
+                let _ = next;
+                &self.id
+            }
+        },
+    }
+
+    /// A newer record is opened without the half.
+    opens_bodies_without_the_half {
+        kills: [bytes::merges_bodies_that_only_the_client_opens],
+        wrong: {
+            "accept.rs" decode: { id.place() } => { Place::of(id.place().key) }
+        },
+    }
+
+    /// The head opens with the client's half alone, as the body does.
+    binds_the_head_to_the_half {
+        kills: [bytes::does_without_the_client_what_needs_no_body],
+        wrong: {
+            "envelope.rs" context: { self.client_half.filter(|_| part == Part::Body) } => {
+                self.client_half
             }
         },
     }

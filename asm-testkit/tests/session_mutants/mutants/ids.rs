@@ -7,8 +7,8 @@ mutants! {
     draws_half_a_secret {
         kills: [ids::draws_ids_at_random],
         wrong: {
-            "id.rs" secret: { self.fill(Draw::Secret, &mut secret.0)? } => {
-                self.fill(Draw::Secret, &mut secret.0[..Secret::LEN / 2])?
+            "id.rs" secret: { self.fill(Draw::Secret, &mut secret.bytes)? } => {
+                self.fill(Draw::Secret, &mut secret.bytes[..Secret::LEN / 2])?
             }
         },
     }
@@ -17,8 +17,8 @@ mutants! {
     goes_on_without_randomness {
         kills: [ids::makes_no_id_without_randomness],
         wrong: {
-            "id.rs" secret: { self.fill(Draw::Secret, &mut secret.0)? } => {
-                let _ = self.fill(Draw::Secret, &mut secret.0);
+            "id.rs" secret: { self.fill(Draw::Secret, &mut secret.bytes)? } => {
+                let _ = self.fill(Draw::Secret, &mut secret.bytes);
             }
             "id.rs" draw: { self.fill(draw, &mut bytes)? } => {
                 let _ = self.fill(draw, &mut bytes);
@@ -50,7 +50,11 @@ mutants! {
         ],
         wrong: {
             "id.rs" parse: { return Err(InvalidReason::Malformed) } => {
-                return Ok(Self::new(Key::from_bytes([0; Key::LEN]), Secret([0; Secret::LEN])))
+                {
+                    let bytes = [0; Secret::LEN];
+                    let key = Key::from_bytes([0; Key::LEN]);
+                    return Ok(Self::new(key, Secret { bytes, half: None }))
+                }
             }
         },
     }
@@ -379,9 +383,10 @@ mutants! {
     stores_secrets {
         kills: [ids::accepts_no_stored_form_of_an_id],
         wrong: {
-            "id.rs" hash: { SecretHash(Sha256::digest(self.0).into()) } => {
+            "id.rs" hash: { SecretHash(digest.finalize().into()) } => {
+                let _ = digest;
                 let mut stored = [0; SecretHash::LEN];
-                stored[..Self::LEN].copy_from_slice(&self.0);
+                stored[..Self::LEN].copy_from_slice(&self.bytes);
                 SecretHash(stored)
             }
         },
