@@ -1,0 +1,7 @@
+//! Seals, cookies and keys, from outside.
+
+mod cookie;
+mod given;
+mod seal;
+mod secrets;
+mod suite;
