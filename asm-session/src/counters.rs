@@ -25,6 +25,14 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Sessions opened by their ids.
+    opens,
+    /// Versions stored: saves, first ones included.
+    saves,
+    /// Bytes of the heads and bodies of records that were to be stored, before any codec.
+    plain_bytes,
+    /// Bytes that they had after all codecs, with their envelope.
+    stored_bytes,
     /// Saves that met a newer version and were laid over it.
     merges,
     /// Saves refused because of a conflict.
@@ -33,6 +41,8 @@ counters! {
     refused_writes,
     /// Locks that were waited for.
     lock_waits,
+    /// How long they were waited for, in microseconds.
+    lock_wait_micros,
     /// Waits for a lock that ended without it.
     lock_timeouts,
     /// Locks that were lost before their release.
@@ -61,6 +71,10 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.add_many(1);
+    }
+
+    pub(crate) fn add_many(&self, many: u64) {
+        self.0.fetch_add(many, Relaxed);
     }
 }

@@ -99,6 +99,10 @@ pub(crate) struct Counts {
     pub(crate) read_unsealed: u64,
     /// Records that were read and are sealed otherwise than they would be now.
     pub(crate) read_outdated: u64,
+    /// Bytes of records before any codec.
+    pub(crate) plain_bytes: u64,
+    /// Bytes of records after all codecs.
+    pub(crate) stored_bytes: u64,
 }
 
 impl Envelope {
@@ -117,6 +121,8 @@ impl Envelope {
             compressor_failed: self.counters.compressor_failed.load(Relaxed),
             read_unsealed: self.counters.read_unsealed.load(Relaxed),
             read_outdated: self.counters.read_outdated.load(Relaxed),
+            plain_bytes: self.counters.plain_bytes.load(Relaxed),
+            stored_bytes: self.counters.stored_bytes.load(Relaxed),
         }
     }
 
@@ -131,8 +137,10 @@ impl Envelope {
     /// `TooLarge` over a limit; whatever a seal fails with.
     pub(crate) fn encode(&self, place: Place<'_>, head: &Head, body: &Entries) -> Result<Bytes> {
         let body = entries::encode(body, self.limits.plain)?;
+        let head = head.encode();
+        let plain = head.len() + body.len();
         let seals = self.chain.iter().filter(|codec| is_seal(codec));
-        let head = self.frame(place, Part::Head, head.encode().into(), Head::MAX, seals)?;
+        let head = self.frame(place, Part::Head, head.into(), Head::MAX, seals)?;
         let body = self.frame(
             place,
             Part::Body,
@@ -140,7 +148,13 @@ impl Envelope {
             self.limits.plain,
             self.chain.iter(),
         )?;
-        self.wrap(&[head, body])
+        let record = self.wrap(&[head, body])?;
+        let counters = &self.counters;
+        counters.plain_bytes.fetch_add(plain as u64, Relaxed);
+        counters
+            .stored_bytes
+            .fetch_add(record.len() as u64, Relaxed);
+        Ok(record)
     }
 
     /// The head of a record, and its body to be decoded once the head was found to be in order.
@@ -469,6 +483,8 @@ struct Counters {
     compressor_failed: AtomicU64,
     read_unsealed: AtomicU64,
     read_outdated: AtomicU64,
+    plain_bytes: AtomicU64,
+    stored_bytes: AtomicU64,
 }
 
 impl Place<'_> {

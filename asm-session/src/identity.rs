@@ -53,6 +53,16 @@ impl Session {
         Ok(())
     }
 
+    /// The idle time of its own that the session has, if it was given one.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<Duration> {
+        let changed = self.changes.iter().filter_map(|change| match change {
+            HeadChange::Lifetime(lifetime) => Some(*lifetime),
+            _ => None,
+        });
+        changed.last().unwrap_or(self.record.head.lifetime)
+    }
+
     /// What the client's id is to become. To be asked after the session was closed.
     ///
     /// A request on an id that was replaced already changes nothing at its client, unless it

@@ -297,6 +297,7 @@ impl Session {
         let Some(saved) = self.in_flight.take() else {
             return Saved::default();
         };
+        self.shared().counting.saves.add();
         let authenticated = saved.head.epoch != self.record.head.epoch;
         let token = saved.request.token();
         self.record = Record {

@@ -186,6 +186,8 @@ impl Session {
                 self.lock.granted(token, fence);
                 let waited = shared.time.own().since(began);
                 shared.counting.lock_waits.add();
+                let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+                shared.counting.lock_wait_micros.add_many(micros);
                 shared.announcer.announce(|| Event::LockWait {
                     handle: key,
                     waited,

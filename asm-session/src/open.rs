@@ -32,8 +32,10 @@ impl Sessions {
             Ok(id) => self.open_parsed(id, client).await,
             Err(reason) => Err(reason.into()),
         };
-        if let Err(SessionError::Invalid(reason)) = &opened {
-            self.tell_invalid(client, *reason, handle);
+        match &opened {
+            Ok(_) => self.shared.counting.opens.add(),
+            Err(SessionError::Invalid(reason)) => self.tell_invalid(client, *reason, handle),
+            Err(_) => {}
         }
         opened
     }

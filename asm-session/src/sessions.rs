@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Debug},
     sync::Arc,
+    time::Duration,
 };
 
 use asm_core::{Driver, Label};
@@ -185,8 +186,15 @@ impl Sessions {
             failed_compressions: bytes.compressor_failed,
             unsealed_reads: bytes.read_unsealed,
             outdated_seals: bytes.read_outdated,
+            plain_bytes: bytes.plain_bytes,
+            stored_bytes: bytes.stored_bytes,
             ..self.shared.counting.read()
         }
+    }
+
+    /// Waits on the clock of these sessions: for what is done beside requests now and then.
+    pub fn sleep(&self, by: Duration) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.time.sleep(by)
     }
 
     /// The driver, for what only operators ask of it: clean-up, for one.

@@ -280,3 +280,30 @@ async fn watching_shows_what_others_do() {
     assert!(matches!(changes.next().await, Some(Change::Ended)));
     assert!(changes.next().await.is_none());
 }
+
+#[tokio::test]
+async fn opens_saves_bytes_and_waits_are_counted() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::OnOpen);
+    let id = stored(&sessions).await;
+    let counters = sessions.counters();
+    assert_eq!((counters.opens, counters.saves), (0, 1));
+    assert!(counters.plain_bytes > 0, "a head, at least");
+    assert!(
+        counters.stored_bytes > counters.plain_bytes,
+        "no codec, and an envelope"
+    );
+
+    let first = sessions.open(&id, &client()).await.expect("there");
+    let second = tokio::spawn({
+        let sessions = sessions.clone();
+        async move { sessions.open(&id, &client()).await.map(drop) }
+    });
+    world.clock.advance(Duration::from_secs(2)).await;
+    drop(first);
+    second.await.expect("no panic").expect("its turn");
+    let counters = sessions.counters();
+    assert_eq!((counters.opens, counters.saves), (2, 1));
+    assert_eq!(counters.lock_waits, 1);
+    assert_eq!(counters.lock_wait_micros, 2_000_000);
+}
