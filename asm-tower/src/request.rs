@@ -1,0 +1,142 @@
+//! What is kept of a request until a session is opened for it, if one is.
+
+use asm_session::Client;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use zeroize::Zeroizing;
+
+use crate::{
+    client::Hints,
+    cookies::Found,
+    layer::Config,
+    transport::{Carrier, Transport},
+};
+
+/// What a request says, as far as a session may be asked of it.
+pub(crate) struct Arriving {
+    method: Method,
+    uri: Uri,
+    cookies: Vec<HeaderValue>,
+    authorizations: Vec<HeaderValue>,
+    referrers: Option<Referrers>,
+    hints: Hints,
+}
+
+struct Referrers {
+    referrer: Option<HeaderValue>,
+    host: Option<HeaderValue>,
+}
+
+/// The id that a client brought.
+#[derive(Debug)]
+pub(crate) enum Brought {
+    Nothing,
+    Id(Zeroizing<String>),
+    /// More than one, and so none.
+    Several,
+    /// It followed a link of a site that is not ours: whatever it brought is not looked at.
+    Foreign,
+}
+
+impl Arriving {
+    pub(crate) fn of<B>(request: &Request<B>, config: &Config) -> Self {
+        Self::parts(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            request.extensions(),
+            config,
+        )
+    }
+
+    fn parts(
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        config: &Config,
+    ) -> Self {
+        let all = |name: HeaderName| headers.get_all(name).iter().cloned().collect();
+        let (cookie, header) = match config.transport {
+            Transport::Cookie => (true, false),
+            Transport::Header => (false, true),
+            Transport::CookieOrHeader => (true, true),
+        };
+        Self {
+            method: method.clone(),
+            uri: uri.clone(),
+            cookies: if cookie {
+                all(header::COOKIE)
+            } else {
+                Vec::new()
+            },
+            authorizations: if header {
+                all(header::AUTHORIZATION)
+            } else {
+                Vec::new()
+            },
+            referrers: config.own_hosts.as_ref().map(|_| Referrers {
+                referrer: headers.get(header::REFERER).cloned(),
+                host: headers.get(header::HOST).cloned(),
+            }),
+            hints: config.client.hints(headers, extensions),
+        }
+    }
+
+    pub(crate) const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// What operators see of a request that holds a lock: no query, which may hold anything.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {}", self.method, self.uri.path())
+    }
+
+    pub(crate) fn client(&self, config: &Config) -> Client {
+        config.client.client(&self.hints)
+    }
+
+    /// The id, and what carried it; a client that has none yet is answered by the same carrier.
+    pub(crate) fn brought(&self, config: &Config) -> (Carrier, Brought) {
+        let by_header = Carrier::authorized(&self.authorizations);
+        let (carrier, found) = match (config.transport, by_header) {
+            (Transport::Cookie, _) | (Transport::CookieOrHeader, None) => {
+                (Carrier::Cookie, config.cookie.find(&self.cookies))
+            }
+            (_, by_header) => (Carrier::Header, by_header.unwrap_or(Found::Nothing)),
+        };
+        let brought = match found {
+            Found::Nothing => Brought::Nothing,
+            _ if self.is_foreign(config) => Brought::Foreign,
+            Found::One(id) => Brought::Id(Zeroizing::new(id.to_owned())),
+            Found::Several => Brought::Several,
+        };
+        (carrier, brought)
+    }
+
+    /// Whether a page of another site led here. Who does not say where they come from is not.
+    fn is_foreign(&self, config: &Config) -> bool {
+        let (Some(own), Some(Referrers { referrer, host })) = (&config.own_hosts, &self.referrers)
+        else {
+            return false;
+        };
+        let Some(referrer) = referrer else {
+            return false;
+        };
+        let uri = std::str::from_utf8(referrer.as_bytes());
+        let uri = uri.ok().and_then(|uri| uri.parse::<Uri>().ok());
+        let Some(from) = uri.as_ref().and_then(Uri::host) else {
+            return true;
+        };
+        let host = host.as_ref().and_then(|host| host.to_str().ok());
+        let host = self.uri.host().or_else(|| host.map(without_port));
+        let is = |ours: &str| ours.eq_ignore_ascii_case(from);
+        !host.is_some_and(is) && !own.iter().any(|ours| is(ours))
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}

@@ -1,0 +1,10 @@
+//! A web application with sessions, as its clients see it.
+
+mod background;
+mod clients;
+mod cookies;
+mod ends;
+mod extractors;
+mod holes;
+mod life_cycle;
+mod world;
