@@ -349,9 +349,9 @@ mutants! {
     tells_nobody_of_a_stale_id {
         kills: [ids::tells_once_of_a_stale_id],
         wrong: {
-            "open.rs" open: { self.tell_invalid(client, *reason, handle); } => {
+            "open.rs" open: { self.tell_invalid(client, *reason, handle) } => {
                 if *reason != InvalidReason::Stale {
-                    self.tell_invalid(client, *reason, handle);
+                    self.tell_invalid(client, *reason, handle)
                 }
             }
         },
