@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use asm_core::{ErrorKind, Key, Snapshot};
+use asm_core::{Epoch, ErrorKind, Key, Snapshot};
 
 use crate::{
     InvalidReason, LockMode, Result, Session, SessionError, SessionId,
@@ -21,8 +21,38 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// Looks at the head only.
+    /// For an open: the secret has to be good now. Looks at the head only.
     pub(crate) fn by(
+        secret: &SecretHash,
+        shared: &Shared,
+        key: &Key,
+        snapshot: Snapshot,
+    ) -> Result<Self> {
+        let accepted = Self::whatever_the_secret(secret, shared, key, snapshot)?;
+        match accepted.standing {
+            Standing::Unknown => return Err(InvalidReason::Unknown.into()),
+            Standing::Stale => return Err(InvalidReason::Stale.into()),
+            Standing::Current | Standing::Pending | Standing::Zombie { .. } => {}
+        }
+        accepted.alive(shared)
+    }
+
+    /// For a session that runs: its epoch has to be the present one. Its secret was good when it
+    /// was opened, and may have been replaced and forgotten since.
+    fn by_epoch(
+        (secret, epoch): (&SecretHash, Epoch),
+        shared: &Shared,
+        key: &Key,
+        snapshot: Snapshot,
+    ) -> Result<Self> {
+        let accepted = Self::whatever_the_secret(secret, shared, key, snapshot)?;
+        if accepted.record.head.epoch != epoch {
+            return Err(InvalidReason::Stale.into());
+        }
+        accepted.alive(shared)
+    }
+
+    fn whatever_the_secret(
         secret: &SecretHash,
         shared: &Shared,
         key: &Key,
@@ -36,18 +66,6 @@ impl Accepted {
             .decode_head(Place::of(key), &record, now)
             .map_err(unreadable)?;
         let standing = head.standing(secret, now);
-        match standing {
-            Standing::Unknown => return Err(InvalidReason::Unknown.into()),
-            Standing::Stale => return Err(InvalidReason::Stale.into()),
-            Standing::Current | Standing::Pending | Standing::Zombie { .. } => {}
-        }
-        if shared
-            .lifetimes
-            .deadline(&head)
-            .is_some_and(|end| end <= now)
-        {
-            return Err(InvalidReason::Expired.into());
-        }
         Ok(Self {
             record: Record {
                 head,
@@ -62,6 +80,19 @@ impl Accepted {
         })
     }
 
+    /// That its absolute lifetime is not over.
+    fn alive(self, shared: &Shared) -> Result<Self> {
+        let now = self.record.at;
+        if shared
+            .lifetimes
+            .deadline(&self.record.head)
+            .is_some_and(|end| end <= now)
+        {
+            return Err(InvalidReason::Expired.into());
+        }
+        Ok(self)
+    }
+
     pub(crate) fn decode(self, shared: &Shared, id: &SessionId) -> Result<Record> {
         let entries = shared.envelope.decode_body(id.place(), self.body);
         Ok(Record {
@@ -72,8 +103,8 @@ impl Accepted {
 }
 
 impl Session {
-    /// Goes on from a newer record, if the id that this session runs on still opens it: its journal
-    /// is laid over that.
+    /// Goes on from a newer record, if this session still is what it was opened as: its journal is
+    /// laid over that.
     pub(crate) fn merge(&mut self, newer: Snapshot) -> Result<()> {
         self.shared().counting.merges.add();
         self.adopt(newer)
@@ -81,26 +112,34 @@ impl Session {
 
     /// As [`merge`](Self::merge), when there may be nothing to lay over it.
     pub(crate) fn adopt(&mut self, newer: Snapshot) -> Result<()> {
+        self.go_on_from(newer, self.mode != LockMode::Off)
+    }
+
+    /// As [`adopt`](Self::adopt), also in a mode that shows nothing of others while it saves.
+    pub(crate) fn catch_up(&mut self, newer: Snapshot) -> Result<()> {
+        self.go_on_from(newer, true)
+    }
+
+    fn go_on_from(&mut self, newer: Snapshot, shows_others: bool) -> Result<()> {
         let record = self.accept(newer)?;
-        if self.mode != LockMode::Off {
+        if shows_others {
             self.journal.rebase(Arc::clone(&record.entries))?;
         }
         self.record = record;
         Ok(())
     }
 
-    /// A newer record of this session, if its id still opens it.
+    /// A newer record of this session, if it still is what it was opened as.
     fn accept(&mut self, newer: Snapshot) -> Result<Record> {
         let key = self.handle();
-        let accepted = match Accepted::by(&self.secret, self.shared(), &key, newer) {
+        let opened_as = (&self.secret, self.record.head.epoch);
+        let accepted = match Accepted::by_epoch(opened_as, self.shared(), &key, newer) {
             Ok(accepted) => accepted,
             Err(SessionError::Invalid(InvalidReason::Expired)) => return Err(self.gone()),
-            Err(SessionError::Invalid(InvalidReason::Stale | InvalidReason::Unknown)) => {
-                return Err(self.stale());
-            }
+            Err(SessionError::Invalid(InvalidReason::Stale)) => return Err(self.stale()),
             Err(error) => return Err(error),
         };
-        self.zombie |= matches!(accepted.standing, Standing::Zombie { .. });
+        self.zombie |= !matches!(accepted.standing, Standing::Current | Standing::Pending);
         accepted.decode(self.shared(), &self.id)
     }
 

@@ -186,6 +186,7 @@ impl Session {
         self.in_flight = None;
         self.journal.discard();
         self.changes = HeadJournal::default();
+        self.reservation = None;
         self.lock.abandon();
         self.lock.ended();
     }
@@ -211,9 +212,12 @@ impl Session {
 
     /// A new session in place of the deleted one.
     fn begin_again(&mut self) -> Result<()> {
-        let next = self.sessions.begin(self.record.head.kind, Origin::New)?;
+        let mut next = self.sessions.begin(self.record.head.kind, Origin::New)?;
         let profiles = std::mem::take(&mut self.record.head.profiles);
         let zombie = self.zombie;
+        // Whoever keeps the lock of this session alive keeps that of the new one.
+        std::mem::swap(&mut self.lock, &mut next.lock);
+        next.lock.moves_to(next.handle());
         *self = next;
         self.record.head.profiles = profiles;
         self.zombie = zombie;

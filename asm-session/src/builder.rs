@@ -282,6 +282,7 @@ impl SessionsBuilder {
             mode: self.mode,
             label: self.label,
             lock_on_open: false,
+            keeps_ids: false,
             shared: Arc::new(Shared {
                 driver: self.driver,
                 envelope: self.envelope.limits(self.limits).build()?,

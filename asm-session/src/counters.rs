@@ -39,6 +39,9 @@ counters! {
     conflicts,
     /// Writes that did not happen, for whatever reason, those conflicts included.
     refused_writes,
+    /// Writes of which it is not known whether they happened. Saving again finds it out, unless
+    /// nobody can any more.
+    unknown_writes,
     /// Locks that were waited for.
     lock_waits,
     /// How long they were waited for, in microseconds.

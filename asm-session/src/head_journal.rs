@@ -1,6 +1,6 @@
 //! Changes of a session's head that are not saved.
 
-use crate::{SessionId, rotation::HeadChange};
+use crate::{SessionId, head::Membership, rotation::HeadChange};
 
 /// Changes of the head that are not saved.
 #[derive(Default)]
@@ -32,6 +32,19 @@ impl HeadJournal {
         self.sealed
     }
 
+    /// Those that follow from the open alone: they stand first.
+    pub(crate) fn of_the_open(&self) -> impl Iterator<Item = &HeadChange> {
+        self.changes
+            .iter()
+            .take_while(|change| !is_modification(change))
+    }
+
+    /// Only those of the open are in a save from now on. Answers how many there are.
+    pub(crate) fn seal_those_of_the_open(&mut self) -> usize {
+        self.sealed = self.of_the_open().count();
+        self.sealed
+    }
+
     /// The save was refused: they are pending again.
     pub(crate) fn unseal(&mut self) {
         self.sealed = 0;
@@ -60,6 +73,17 @@ impl HeadJournal {
         self.changes
             .iter()
             .any(|change| matches!(change, HeadChange::Membership(_)))
+    }
+
+    /// The subject among them.
+    pub(crate) fn membership_mut(&mut self) -> Option<&mut Membership> {
+        self.changes
+            .iter_mut()
+            .rev()
+            .find_map(|change| match change {
+                HeadChange::Membership(membership) => membership.as_mut(),
+                _ => None,
+            })
     }
 
     /// Whether the application asked for any of them.

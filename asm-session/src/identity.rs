@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Result, Rotation, Session, SessionId, head::Head, rotation::HeadChange, session::Life,
+    Result, Rotation, Session, SessionError, SessionId, head::Head, rotation::HeadChange,
+    session::Life,
 };
 
 /// What a client's id is to become after a request.
@@ -25,12 +26,17 @@ impl Session {
     /// nothing: the save answers [`IdRotation::AlreadyRotated`](crate::IdRotation).
     ///
     /// # Errors
-    /// `ReadOnly`; `Randomness`; `Deleted` or `Invalid` when the session is over.
+    /// `ReadOnly`; `NoRandomness`; `Usage` in a [`Sessions::transact`](crate::Sessions::transact);
+    /// `Deleted` or `Invalid` when the session is over.
     #[doc(alias = "cycle_id")]
     #[doc(alias = "renew")]
     #[doc(alias = "rotate")]
     pub fn regenerate(&mut self, rotation: Rotation) -> Result<()> {
         self.check_alive()?;
+        if self.sessions.keeps_ids {
+            let why = "nobody is there to be given a new id: use `Session::transact`";
+            return Err(SessionError::Usage(why));
+        }
         if self.life == Life::New && self.in_flight.is_none() {
             // Nobody has its id yet.
             if rotation == Rotation::Authenticate {
@@ -81,7 +87,7 @@ impl Session {
     /// Renews the id with the save that is about to happen, if the application's policy says so.
     pub(crate) fn rotate_by_policy(&mut self) -> Result<()> {
         let replaced = self.issued.is_some() || self.changes.next.is_some();
-        if self.zombie || self.life != Life::Stored || replaced {
+        if self.zombie || self.life != Life::Stored || replaced || self.sessions.keeps_ids {
             return Ok(());
         }
         match self
@@ -89,10 +95,7 @@ impl Session {
             .rotation
             .fires(&self.info(), self.profile_changed)
         {
-            Some(rotation) => {
-                self.profile_changed = false;
-                self.rotate(rotation)
-            }
+            Some(rotation) => self.rotate(rotation),
             None => Ok(()),
         }
     }

@@ -11,9 +11,8 @@ use bytes::Bytes;
 use crate::{
     Conflict, Event, LockMode, Result, Session, SessionError, SessionId,
     entries::Entries,
-    head::Head,
+    head::{Head, Membership},
     journal::Mark,
-    lock::OwnedLock,
     rotation::{Applied, HeadChange},
     save::{IdRotation, Saved},
     session::{Life, Record},
@@ -115,16 +114,22 @@ impl Session {
         })
     }
 
-    /// The stored record without one entry, and nothing else changed.
-    pub(crate) fn prepare_take(&self, key: &str, release: bool) -> Result<InFlight> {
+    /// The stored record without one entry, and nothing else of what the application changed. What
+    /// the open alone changes of the head comes along: the lifetime follows from it.
+    pub(crate) fn prepare_take(&mut self, key: &str, release: bool) -> Result<InFlight> {
         let mut rest = Entries::clone(&self.record.entries);
         let value = rest.remove(key).unwrap_or_default();
-        let head = self.record.head.clone();
         let now = self.shared().time.now();
+        let mut head = self.record.head.clone();
+        for change in self.changes.of_the_open() {
+            let _ = head.apply(change, now);
+        }
+        let request = self.request(&self.id, &head, &rest, release, now)?;
+        self.journal.is_being_taken(key);
         Ok(InFlight {
-            request: self.request(&self.id, &head, &rest, release, now)?,
+            request,
             head,
-            head_changes: 0,
+            head_changes: self.changes.seal_those_of_the_open(),
             entries: Arc::new(rest),
             contents: Contents::Take {
                 key: key.to_owned(),
@@ -221,6 +226,7 @@ impl Session {
     pub(crate) async fn send(&mut self, prepared: InFlight) -> Result<Sent> {
         let driver = Arc::clone(&self.shared().driver);
         let (key, request) = (self.handle(), prepared.request.clone());
+        self.lock.leaves(prepared.release);
         self.in_flight = Some(prepared);
         match request {
             Request::Create(create) => {
@@ -310,18 +316,27 @@ impl Session {
         };
         self.shared().time.learn(now);
         self.changes.drop_first(saved.head_changes);
+        if let Some(Membership { subject, .. }) = self.record.head.membership
+            && let Some(reservation) = self.reservation.take_if(|it| it.is_for(&subject))
+        {
+            reservation.made_good();
+        }
         match saved.contents {
             Contents::Journal(mark) => {
                 self.journal
                     .acknowledge(mark, Arc::clone(&self.record.entries));
             }
             Contents::Take { key, value } => {
-                self.journal.taken(&key);
+                // An update that fails here fails again, and is told of, in the next save.
+                self.record.outdated = self.journal.taken(&key).is_err();
                 self.taken.push((key, value));
             }
         }
         if saved.release {
             self.lock.ended();
+        }
+        if saved.rotation.is_some() {
+            self.profile_changed = false;
         }
         if let (Some(IdRotation::Rotated), Some(id)) = (saved.rotation, saved.next) {
             self.rotated(id, authenticated);
@@ -365,6 +380,7 @@ impl Session {
     /// The save was refused: its changes are pending again. Answers whether it authenticated.
     fn take_back(&mut self) -> bool {
         let refused = self.in_flight.take();
+        self.lock.leaves(false);
         self.journal.unseal();
         self.changes.unseal();
         refused.is_some_and(|refused| refused.head.epoch != self.record.head.epoch)
@@ -393,6 +409,7 @@ impl Session {
         let Some(unknown) = self.in_flight.take() else {
             return;
         };
+        self.lock.leaves(false);
         self.changes.drop_first(unknown.head_changes);
         if let Contents::Journal(mark) = unknown.contents {
             self.journal.forget(mark);
@@ -412,7 +429,7 @@ impl Session {
         self.id = SessionId::new(ids.handle()?, ids.secret(splits)?);
         self.secret = self.id.secret().hash();
         self.record.head.current = self.secret;
-        self.lock = OwnedLock::new(&self.sessions.shared, self.handle());
+        self.lock.moves_to(self.handle());
         Ok(())
     }
 }

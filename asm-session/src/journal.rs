@@ -273,14 +273,32 @@ impl Journal {
         self.cleared.is_some() || self.changes.get(key).is_some_and(|change| !change.back)
     }
 
-    /// One value of the base is gone, by a save of its own.
-    pub(crate) fn taken(&mut self, key: &str) {
-        self.changes.remove(key);
+    /// One value of the base is about to be taken, by a save of its own. That it was set back is
+    /// forgotten: it goes with the value, and nothing is built on it.
+    pub(crate) fn is_being_taken(&mut self, key: &str) {
+        if self.changes.get(key).is_some_and(|change| change.back) {
+            self.changes.remove(key);
+        }
+    }
+
+    /// One value of the base is gone, by a save of its own. What was done to the key since that was
+    /// sent stands, on what is left.
+    ///
+    /// # Errors
+    /// Those of updates made since; they are in no state to be saved, and the base must be read
+    /// again.
+    pub(crate) fn taken(&mut self, key: &str) -> Result<()> {
         let mut rest = Entries::clone(&self.base);
         rest.remove(key);
         let old = mem::replace(&mut self.base, Arc::new(rest));
         let base = Arc::clone(&self.base);
         self.seen_mut().follow(&old, &base);
+        let Some(change) = self.changes.get_mut(key) else {
+            return Ok(());
+        };
+        (change.back, change.existed) = (false, false);
+        change.value = change.run(None)?;
+        Ok(())
     }
 
     fn view(&self, key: &str) -> Option<&Bytes> {

@@ -43,6 +43,9 @@ impl Session {
         self.issued = None;
         self.journal = Journal::default();
         self.changes = HeadJournal::default();
+        if let Some(reservation) = self.reservation.take() {
+            reservation.made_good();
+        }
         self.life = Life::Deleted;
         Ok(())
     }
@@ -54,8 +57,7 @@ impl Session {
     #[doc(alias = "reload")]
     pub async fn refresh(&mut self) -> Result<()> {
         self.settle_in_flight().await?;
-        self.journal.discard();
-        self.changes.forget_modifications();
+        self.forget_changes();
         self.read_again().await
     }
 
@@ -98,6 +100,13 @@ impl Session {
         }
     }
 
+    /// Forgets what the application changed and read, but not what the open has to change.
+    pub(crate) fn forget_changes(&mut self) {
+        self.journal.discard();
+        self.changes.forget_modifications();
+        self.reservation = None;
+    }
+
     /// Reads the record again when it is not known what is in it.
     pub(crate) async fn bring_up_to_date(&mut self) -> Result<()> {
         if self.record.outdated {
@@ -114,9 +123,7 @@ impl Session {
         let driver = Arc::clone(&self.shared().driver);
         match driver.open(&self.handle(), Open { lock: None }).await? {
             Opened::Found { snapshot, .. } => {
-                self.adopt(snapshot)?;
-                // Also in a mode that shows nothing of others while it saves.
-                self.journal.rebase(Arc::clone(&self.record.entries))?;
+                self.catch_up(snapshot)?;
                 if self.life == Life::New {
                     self.born(None, None);
                 }

@@ -154,6 +154,25 @@ impl Lifetimes {
         (used > idle / 10 && ttl.saturating_sub(left) > UNEVEN).then_some(ttl)
     }
 
+    /// How long a session that has `left` was not used, as far as the store knows: uses within a
+    /// tenth of the idle time leave no trace.
+    pub(crate) fn idle_for(&self, head: &Head, saves: u64, left: Option<Duration>) -> Duration {
+        // A session without a lifetime was kept for no use of it.
+        let Some(left) = left else {
+            return Duration::MAX;
+        };
+        let unused = self.unused(head, saves);
+        if unused >= left {
+            return unused - left;
+        }
+        // Its client came back, which was worth no save of its own.
+        let head = Head {
+            returned: true,
+            ..head.clone()
+        };
+        self.unused(&head, saves).saturating_sub(left)
+    }
+
     /// How long a session lives when it is not used, but for its absolute deadline.
     fn unused(&self, head: &Head, saves: u64) -> Duration {
         let usual = || match head.kind {

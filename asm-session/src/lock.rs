@@ -44,8 +44,16 @@ impl Default for LockSettings {
 /// The session owns it, and gives it up when it is dropped; those who keep it alive share it.
 pub(crate) struct Lock {
     shared: Arc<Shared>,
+    place: Mutex<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
     key: Key,
-    state: Mutex<State>,
+    state: State,
+    /// Whether its release is under way. Then the store's saying that it is not held tells nothing
+    /// new.
+    leaving: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,44 +69,59 @@ enum State {
 
 impl Lock {
     pub(crate) fn new(shared: Arc<Shared>, key: Key) -> Self {
-        let state = Mutex::new(State::Free);
-        Self { shared, key, state }
+        let place = Mutex::new(Place {
+            key,
+            state: State::Free,
+            leaving: false,
+        });
+        Self { shared, place }
+    }
+
+    /// From now on it is that of another session. It is not held.
+    pub(crate) fn moves_to(&self, key: Key) {
+        self.set(State::Free);
+        self.place().key = key;
     }
 
     pub(crate) fn granted(&self, token: LockToken, fence: Fence) {
-        *self.state() = State::Held { token, fence };
+        self.set(State::Held { token, fence });
     }
 
     /// It ended together with something else: a save that released it, the session itself.
     pub(crate) fn ended(&self) {
-        *self.state() = State::Free;
+        self.set(State::Free);
+    }
+
+    /// A call that releases it is under way, or has not released it.
+    pub(crate) fn leaves(&self, leaving: bool) {
+        self.place().leaving = leaving;
     }
 
     /// This grant is not ours any more. Says so once.
     pub(crate) fn lost(&self, lost: LockToken) {
-        let mut state = self.state();
-        if !matches!(*state, State::Held { token, .. } if token == lost) {
+        let mut place = self.place();
+        if !matches!(place.state, State::Held { token, .. } if token == lost) {
             return;
         }
-        *state = State::Lost;
-        drop(state);
+        place.state = State::Lost;
+        let handle = place.key;
+        drop(place);
         self.shared.counting.lost_locks.add();
-        tracing::warn!(handle = %self.key, "the session's lock was lost");
-        let handle = self.key;
+        tracing::warn!(%handle, "the session's lock was lost");
         self.shared
             .announcer
             .announce(|| Event::LockLost { handle });
     }
 
     pub(crate) fn token(&self) -> Option<LockToken> {
-        match *self.state() {
+        match self.place().state {
             State::Held { token, .. } => Some(token),
             State::Free | State::Lost => None,
         }
     }
 
     pub(crate) fn fence(&self) -> Option<Fence> {
-        match *self.state() {
+        match self.place().state {
             State::Held { fence, .. } => Some(fence),
             State::Free | State::Lost => None,
         }
@@ -109,17 +132,17 @@ impl Lock {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        *self.state() == State::Lost
+        self.place().state == State::Lost
     }
 
     /// Makes the grant last for `hold` from now. `Ok(false)`: it is not ours.
     pub(crate) async fn renew(&self, hold: Duration) -> Result<bool> {
-        let Some(token) = self.token() else {
+        let Some((key, token)) = self.grant() else {
             return Ok(false);
         };
-        let renewed = self.driver().renew(&self.key, &token, hold).await?;
+        let renewed = self.driver().renew(&key, &token, hold).await?;
         let held = matches!(renewed, Renewed::Done { .. });
-        if !held {
+        if !held && !self.place().leaving {
             self.lost(token);
         }
         Ok(held)
@@ -128,11 +151,12 @@ impl Lock {
     /// Hands it on. `Ok(false)`: it was lost before. A dropped future has handed it on as well as
     /// [`abandon`](Self::abandon).
     pub(crate) async fn release(&self) -> Result<bool> {
-        let Some(token) = self.token() else {
+        let Some((key, token)) = self.grant() else {
             return Ok(!self.is_lost());
         };
         let abandoned = Abandoned(self);
-        let held = self.driver().release(&self.key, &token).await? != Released::NotHeld;
+        self.leaves(true);
+        let held = self.driver().release(&key, &token).await? != Released::NotHeld;
         if held {
             self.ended();
         } else {
@@ -144,24 +168,38 @@ impl Lock {
 
     /// Hands it on as well as it can, later, without blocking.
     pub(crate) fn abandon(&self) {
-        if let Some(token) = self.token() {
+        if let Some((key, token)) = self.grant() {
             self.ended();
-            self.driver().abandon(&self.key, &token);
+            self.driver().abandon(&key, &token);
         }
+    }
+
+    /// What is held, and of which session.
+    fn grant(&self) -> Option<(Key, LockToken)> {
+        let place = *self.place();
+        match place.state {
+            State::Held { token, .. } => Some((place.key, token)),
+            State::Free | State::Lost => None,
+        }
+    }
+
+    fn set(&self, state: State) {
+        let mut place = self.place();
+        (place.state, place.leaving) = (state, false);
     }
 
     fn driver(&self) -> &dyn Driver {
         &*self.shared.driver
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Debug::fmt(&*self.state(), f)
+        Debug::fmt(&self.place().state, f)
     }
 }
 
@@ -209,7 +247,8 @@ impl Drop for OwnedLock {
 /// Keeps the lock of a session alive while something else is done, whoever holds the session.
 ///
 /// It never takes a lock, and holds none: when the session lets go of its lock, there is nothing to
-/// keep, and when the session takes it again, it is kept again.
+/// keep, and when the session takes it again, it is kept again. So it is for a session that an
+/// insert began after a delete.
 ///
 /// Whoever drives a request wraps it: the web layer does.
 #[derive(Clone, Debug)]
@@ -233,10 +272,11 @@ impl LockKeeper {
         let shared = &self.0.shared;
         loop {
             shared.time.sleep(shared.locks.renewal).await;
-            if self.0.is_held()
-                && let Err(error) = self.0.renew(shared.locks.hold).await
-            {
-                tracing::warn!(handle = %self.0.key, %error, "the session's lock could not be renewed");
+            let Some((handle, _)) = self.0.grant() else {
+                continue;
+            };
+            if let Err(error) = self.0.renew(shared.locks.hold).await {
+                tracing::warn!(%handle, %error, "the session's lock could not be renewed");
             }
         }
     }

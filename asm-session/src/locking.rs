@@ -37,9 +37,10 @@ impl Session {
     ///
     /// # Errors
     /// `Conflict` when something that was read has changed since: the lock **is** held, so that
-    /// the caller can read again and go on. `LockTimeout` or `QueueFull`; with
-    /// [`OnLockTimeout::ReadOnly`] they become `ReadOnly`, and the session is. `ReadOnly`,
-    /// `Deleted`, `Invalid` as for any change.
+    /// the caller can read again and go on. `LockLost` when it was held and lost, and there are
+    /// changes that were to be saved under it: they are to be [discarded](Self::discard) first.
+    /// `LockTimeout` or `QueueFull`; with [`OnLockTimeout::ReadOnly`] they become `ReadOnly`, and
+    /// the session is. `ReadOnly`, `Deleted`, `Invalid` as for any change.
     pub async fn lock(&mut self) -> Result<()> {
         self.check_alive()?;
         if self.life == Life::New {
@@ -50,6 +51,9 @@ impl Session {
             return Ok(());
         }
         self.settle_in_flight().await?;
+        if self.lock.is_lost() && self.is_modified() {
+            return Err(SessionError::LockLost);
+        }
         let newer = match self.acquire().await {
             Ok(newer) => newer,
             Err(error) => return Err(self.timed_out(error)),
@@ -221,10 +225,14 @@ impl Session {
         })
     }
 
-    /// A write did not happen.
-    pub(crate) fn tell_refused(&mut self, error: &SessionError) {
-        self.told = true;
+    /// A write did not happen, as far as is known.
+    pub(crate) fn tell_refused(&self, error: &SessionError) {
         let (shared, handle) = (self.shared(), self.handle());
+        if self.in_flight.is_some() || error.is_unknown() {
+            shared.counting.unknown_writes.add();
+            tracing::warn!(%handle, mode = ?self.mode, reason = %error, "whether a write happened is not known");
+            return;
+        }
         shared.counting.refused_writes.add();
         tracing::warn!(%handle, mode = ?self.mode, reason = %error, "a write did not happen");
         shared.announcer.announce(|| Event::WriteRefused {

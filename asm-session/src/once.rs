@@ -62,12 +62,12 @@ impl Session {
         let value = match value {
             Ok(value) => value,
             Err(error) => {
-                flight.lock.release().await?;
+                flight.make_way().await;
                 return Err(error);
             }
         };
         let encoded = self.encode(name, &value)?;
-        flight.land(place, encoded, ttl).await?;
+        flight.land(place, encoded, ttl).await;
         Ok(value)
     }
 }
@@ -178,7 +178,7 @@ impl Flight {
                 let Some(value) = self.landed(&snapshot)? else {
                     return Ok(Some(Boarded::Runs(snapshot.version)));
                 };
-                self.lock.release().await?;
+                self.make_way().await;
                 Ok(Some(Boarded::Landed(value)))
             }
             Acquired::Busy | Acquired::QueueFull => Err(SessionError::LockTimeout),
@@ -209,8 +209,25 @@ impl Flight {
         }
     }
 
+    /// Lets the next one run. Whatever becomes of that, the lock ends after its hold.
+    async fn make_way(&self) {
+        if let Err(error) = self.lock.release().await {
+            tracing::warn!(%error, "the lock of a flight was not released");
+        }
+    }
+
     /// Stores the value for the others. The work is done, whatever becomes of that.
-    async fn land(&self, over: Version, value: Bytes, ttl: Duration) -> Result<()> {
+    async fn land(&self, over: Version, value: Bytes, ttl: Duration) {
+        match self.try_to_land(over, value, ttl).await {
+            Ok(true) => self.lock.ended(),
+            Ok(false) => {
+                tracing::warn!("a flight landed too late: another one may have run, too");
+            }
+            Err(error) => tracing::warn!(%error, "the value of a flight was not stored"),
+        }
+    }
+
+    async fn try_to_land(&self, over: Version, value: Bytes, ttl: Duration) -> Result<bool> {
         let place = Place::of(&self.key);
         let value = self.shared.envelope.encode_item(place, FIELD, value)?;
         let save = Save {
@@ -226,12 +243,9 @@ impl Flight {
             ttl: ttl.max(SHORTEST),
             release: true,
         };
-        match self.shared.driver.save(&self.key, save).await {
-            Ok(Written::Done { .. }) => self.lock.ended(),
-            Ok(_) => tracing::warn!("a flight landed too late: another one may have run, too"),
-            Err(error) => tracing::warn!(%error, "the value of a flight was not stored"),
-        }
-        Ok(())
+        self.lock.leaves(true);
+        let written = self.shared.driver.save(&self.key, save).await?;
+        Ok(matches!(written, Written::Done { .. }))
     }
 
     fn landed(&self, snapshot: &Snapshot) -> Result<Option<Bytes>> {

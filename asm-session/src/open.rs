@@ -141,7 +141,8 @@ impl Sessions {
         match verdict {
             Verdict::Allow => Ok(()),
             Verdict::AllowAnd(rotation) => {
-                verdicts.rotation = Some(rotation);
+                let before = verdicts.rotation.take();
+                verdicts.rotation = Some(before.map_or(rotation, |it| it.stricter(rotation)));
                 Ok(())
             }
             Verdict::ReadOnly => {
@@ -187,6 +188,7 @@ impl Sessions {
             issued: None,
             profile_changed: false,
             told: false,
+            reservation: None,
             id,
             sessions: self.clone(),
         })
@@ -239,6 +241,10 @@ impl Session {
             self.mode = LockMode::ReadOnly;
             self.confined = true;
             self.lock.abandon();
+        }
+        if self.sessions.keeps_ids && verdicts.rotation.is_some() {
+            // The next request that can be given an id is asked about.
+            return Ok(());
         }
         self.profile_changed = verdicts.profile_changed;
         if let Some(profile) = verdicts.profile {

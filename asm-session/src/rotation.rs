@@ -44,6 +44,16 @@ impl Rotation {
     pub const fn renew() -> Self {
         Self::Renew { grace: Self::GRACE }
     }
+
+    /// Of two that were asked for, the one that leaves less of the old id.
+    pub(crate) fn stricter(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Renew { grace: one }, Self::Renew { grace: two }) => Self::Renew {
+                grace: one.min(two),
+            },
+            _ => Self::Authenticate,
+        }
+    }
 }
 
 /// What a presented secret is to a session.

@@ -77,6 +77,7 @@ impl Session {
         if let Err(error) = &saved
             && modified
         {
+            self.told = true;
             self.tell_refused(error);
         }
         saved
@@ -142,6 +143,12 @@ impl Session {
     {
         let mut borrowed = BorrowedLock::not_yet();
         for attempt in 1..=ATTEMPTS {
+            if self.lock.is_lost() {
+                if !borrowed.is_taken() {
+                    return Err(SessionError::LockLost);
+                }
+                self.lock.ended();
+            }
             let Some(prepared) = prepare(self, release || borrowed.is_taken())? else {
                 return Ok(None);
             };
@@ -152,8 +159,12 @@ impl Session {
                     if attempt >= MERGES && !self.lock.is_held() {
                         self.borrow_lock(&mut borrowed).await?;
                     }
+                    self.reserve_again().await?;
                 }
-                Sent::Locked => self.borrow_lock(&mut borrowed).await?,
+                Sent::Locked => {
+                    self.borrow_lock(&mut borrowed).await?;
+                    self.reserve_again().await?;
+                }
                 Sent::LockLost if borrowed.is_taken() => self.lock.ended(),
                 Sent::LockLost => return Err(SessionError::LockLost),
                 Sent::Taken => self.draw_another_id(attempt < ATTEMPTS)?,

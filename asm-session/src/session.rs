@@ -13,6 +13,7 @@ use crate::{
     InvalidReason, LockKeeper, LockMode, Result, Rotation, SessionError, SessionId, SessionInfo,
     Sessions, entries::Entries, head::Head, head_journal::HeadJournal, id::SecretHash,
     in_flight::InFlight, journal::Journal, lock::OwnedLock, sessions::Shared,
+    subjects::Reservation,
 };
 
 /// One open session.
@@ -63,6 +64,8 @@ pub struct Session {
     pub(crate) profile_changed: bool,
     /// Whether its unsaved changes were told of already.
     pub(crate) told: bool,
+    /// The place among a subject's sessions that no save has made good yet.
+    pub(crate) reservation: Option<Reservation>,
 }
 
 /// Where a session came from.

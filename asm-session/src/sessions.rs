@@ -52,6 +52,8 @@ pub struct Sessions {
     pub(crate) mode: LockMode,
     pub(crate) label: Label,
     pub(crate) lock_on_open: bool,
+    /// Whether there is nobody to give a new id to.
+    pub(crate) keeps_ids: bool,
 }
 
 /// What all sessions of an application share.
@@ -106,6 +108,14 @@ impl Sessions {
     pub fn with_lock_on_open(&self) -> Self {
         Self {
             lock_on_open: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same sessions, each keeping its id: nobody is there to be given another one.
+    pub(crate) fn with_kept_ids(&self) -> Self {
+        Self {
+            keeps_ids: true,
             ..self.clone()
         }
     }
@@ -165,6 +175,7 @@ impl Sessions {
             issued: None,
             profile_changed: false,
             told: false,
+            reservation: None,
             id,
             sessions: self.clone(),
         })

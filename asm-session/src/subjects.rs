@@ -3,17 +3,31 @@
 //! The index is a place of its own, and no step changes both it and a session. So a session is
 //! stored first, then reserved in the index, then saved with its subject: whoever revokes in
 //! between finds it listed and deletes it, and that save finds it gone.
+//!
+//! A place that no save follows is given back. Two requests of one session may bind it to one
+//! subject, and then the place is that of both: so whoever gives it back drops it from the index
+//! first and then writes a new version of the session. A save that came before that is seen, and
+//! listed again; a save that comes after it meets a newer version, and reserves again before its
+//! next try. If the subject's sessions were revoked in between, the generation tells, and the
+//! session ends.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use asm_core::{Bound, Key, Reserve, Reserved, Subject, SubjectIndex, Timestamp};
+use asm_core::{
+    Bound, ErrorKind, Guard, Key, Open, Opened, Reserve, Reserved, Save, Snapshot, Subject,
+    SubjectIndex, Timestamp, Written,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    EndReason, Result, Session, SessionError, Sessions, head::Membership, in_flight::strange,
-    rotation::HeadChange, session::Life, sessions::Shared,
+    EndReason, Result, Session, SessionError, Sessions, envelope,
+    head::{Head, Membership},
+    in_flight::strange,
+    rotation::HeadChange,
+    session::Life,
+    sessions::Shared,
 };
 
 /// What happens when a subject with as many sessions as it may have gets another one.
@@ -73,7 +87,18 @@ impl Session {
             self.record_birth().await?;
         }
         let subject = shared.subjects.digest(name);
-        let generation = self.reserve(&shared, subject).await?;
+        let is_member = |membership: &Membership| membership.subject == subject;
+        let was_member = self.record.head.membership.as_ref().is_some_and(is_member);
+        let mut reservation = self.reservation.take_if(|it| it.is_for(&subject));
+        if reservation.is_none() && !was_member {
+            reservation = Some(Reservation::of(self, subject));
+        }
+        let reserved = self.reserve(&shared, subject).await;
+        if let Some(reservation) = &mut reservation {
+            reservation.answered(&reserved);
+        }
+        let generation = reserved?;
+        self.reservation = reservation;
         let membership = Membership {
             subject,
             generation,
@@ -112,6 +137,19 @@ impl Session {
         Ok(())
     }
 
+    /// A newer version may be that of one that gave its place back: see the top of this file.
+    pub(crate) async fn reserve_again(&mut self) -> Result<()> {
+        let Some(Membership { subject, .. }) = self.changes.membership_mut().copied() else {
+            return Ok(());
+        };
+        let shared = Arc::clone(&self.sessions.shared);
+        let generation = self.reserve(&shared, subject).await?;
+        if let Some(membership) = self.changes.membership_mut() {
+            membership.generation = generation;
+        }
+        Ok(())
+    }
+
     /// Reserves it in the index, making room if the policy says so.
     async fn reserve(&self, shared: &Arc<Shared>, subject: Subject) -> Result<u64> {
         let index = index(shared)?;
@@ -142,22 +180,213 @@ impl Session {
         policy: AtCap,
     ) -> Result<()> {
         let listing = index.list(subject).await?;
-        let others = listing
-            .sessions
-            .iter()
-            .filter(|bound| bound.key != self.handle());
+        let others = listing.sessions.iter().map(|bound| bound.key);
+        let others: Vec<Key> = others.filter(|key| *key != self.handle()).collect();
         let victim = match policy {
-            AtCap::EvictIdle => others.min_by_key(|bound| bound.left),
-            AtCap::EvictOldest | AtCap::Reject => others.min_by_key(|bound| bound.since),
+            AtCap::EvictIdle => self.longest_idle(&others).await?,
+            // They are listed in the order in which they were bound.
+            AtCap::EvictOldest | AtCap::Reject => others.first().copied(),
         };
         let Some(victim) = victim else {
             return Ok(());
         };
-        let session = self.sessions.by_handle(victim.key);
+        let session = self.sessions.by_handle(victim);
         session.end(EndReason::Evicted).await?;
-        index.forget(subject, vec![victim.key]).await?;
+        index.forget(subject, vec![victim]).await?;
         Ok(())
     }
+
+    /// The one that was not used for the longest time, as far as the store knows; of equals the
+    /// first. A session that nobody can open any more counts as never used, and one that only this
+    /// process cannot read as used now.
+    async fn longest_idle(&self, keys: &[Key]) -> Result<Option<Key>> {
+        let shared = self.shared();
+        let mut longest: Option<(Duration, Key)> = None;
+        for key in keys {
+            let idle = match read_head(shared, *key).await {
+                Ok(Some((head, snapshot))) => {
+                    let saves = snapshot.version.number;
+                    shared.lifetimes.idle_for(&head, saves, snapshot.left)
+                }
+                Ok(None) => Duration::MAX,
+                Err(SessionError::Store(error)) => match error.kind() {
+                    ErrorKind::Corrupt | ErrorKind::Tampered => Duration::MAX,
+                    ErrorKind::Unreadable => Duration::ZERO,
+                    _ => return Err(error.into()),
+                },
+                Err(error) => return Err(error),
+            };
+            if longest.is_none_or(|(most, _)| idle > most) {
+                longest = Some((idle, *key));
+            }
+        }
+        Ok(longest.map(|(_, key)| key))
+    }
+}
+
+/// A place among a subject's sessions that no save has made good yet. Dropped, it is given back, in
+/// a task of its own, as well as that can be done.
+pub(crate) struct Reservation {
+    sessions: Sessions,
+    subject: Subject,
+    key: Key,
+    /// `None` until it is known.
+    generation: Option<u64>,
+    made_good: bool,
+}
+
+impl Reservation {
+    fn of(session: &Session, subject: Subject) -> Self {
+        Self {
+            sessions: session.sessions.clone(),
+            subject,
+            key: session.handle(),
+            generation: None,
+            made_good: false,
+        }
+    }
+
+    pub(crate) fn is_for(&self, subject: &Subject) -> bool {
+        self.subject == *subject
+    }
+
+    fn answered(&mut self, reserved: &Result<u64>) {
+        self.generation = reserved.as_ref().ok().copied();
+        self.made_good = matches!(reserved, Err(SessionError::TooManySessions));
+    }
+
+    /// There is nothing to give back.
+    pub(crate) fn made_good(mut self) {
+        self.made_good = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let Some(spawn) = &self.sessions.shared.announcer.spawn else {
+            return;
+        };
+        if self.made_good {
+            return;
+        }
+        let place = Place {
+            sessions: self.sessions.clone(),
+            subject: self.subject,
+            key: self.key,
+            generation: self.generation,
+        };
+        spawn(Box::pin(async move {
+            if let Err(error) = place.give_back().await {
+                tracing::warn!(handle = %place.key, %error, "a place among a subject's sessions was not given back");
+            }
+        }));
+    }
+}
+
+/// A place that is given back.
+struct Place {
+    sessions: Sessions,
+    subject: Subject,
+    key: Key,
+    generation: Option<u64>,
+}
+
+impl Place {
+    async fn give_back(&self) -> Result<()> {
+        let shared = &self.sessions.shared;
+        let index = index(shared)?;
+        let mut found = read_head(shared, self.key).await?;
+        if let Some((head, _)) = &found
+            && self.generation_of(head).is_some()
+        {
+            return Ok(());
+        }
+        for _ in 0..TURNS {
+            let Some((head, snapshot)) = found else {
+                // Gone, and its place with the next look at the index.
+                return Ok(());
+            };
+            if self.generation_of(&head).is_some() {
+                break;
+            }
+            index.forget(&self.subject, vec![self.key]).await?;
+            let newer = match shared
+                .driver
+                .save(&self.key, self.mark(head, &snapshot)?)
+                .await?
+            {
+                Written::Conflict(newer) => newer,
+                Written::Locked => break,
+                _ => return Ok(()),
+            };
+            found = Some((head_of(shared, self.key, &newer)?, newer));
+        }
+        self.list_again(index).await
+    }
+
+    /// The record as it is, as a new version.
+    fn mark(&self, mut head: Head, snapshot: &Snapshot) -> Result<Save> {
+        let shared = &self.sessions.shared;
+        // Somebody has just used it, and may have touched it since it was read.
+        head.returned = true;
+        let saves = snapshot.version.number;
+        let used = shared.lifetimes.ttl(&head, saves, snapshot.now);
+        Ok(Save {
+            op: shared.ids.op()?,
+            resend: false,
+            guard: Guard::unchanged(snapshot),
+            stamp: snapshot.stamp,
+            data: snapshot.data.clone(),
+            ttl: snapshot.left.unwrap_or_default().max(used),
+            release: false,
+        })
+    }
+
+    /// Another request has bound the session, or may be about to. If a revocation came while it was
+    /// not listed, it is made up for.
+    async fn list_again(&self, index: &dyn SubjectIndex) -> Result<()> {
+        let shared = &self.sessions.shared;
+        let req = Reserve {
+            key: self.key,
+            ttl: longest_life(shared),
+            cap: None,
+        };
+        let Reserved::Done { generation } = index.reserve(&self.subject, req).await? else {
+            return Ok(());
+        };
+        let Some((head, _)) = read_head(shared, self.key).await? else {
+            return Ok(());
+        };
+        let bound_under = self.generation_of(&head).or(self.generation);
+        if bound_under.is_some_and(|it| it != generation) {
+            let session = self.sessions.by_handle(self.key);
+            session.end(EndReason::Revoked).await?;
+        }
+        Ok(())
+    }
+
+    /// The generation that the session was bound to the subject under, if it was.
+    fn generation_of(&self, head: &Head) -> Option<u64> {
+        let membership = head.membership?;
+        (membership.subject == self.subject).then_some(membership.generation)
+    }
+}
+
+/// How often a place is given back anew: each time, somebody saved in between.
+const TURNS: u32 = 8;
+
+async fn read_head(shared: &Shared, key: Key) -> Result<Option<(Head, Snapshot)>> {
+    match shared.driver.open(&key, Open { lock: None }).await? {
+        Opened::Found { snapshot, .. } => Ok(Some((head_of(shared, key, &snapshot)?, snapshot))),
+        _ => Ok(None),
+    }
+}
+
+fn head_of(shared: &Shared, key: Key, snapshot: &Snapshot) -> Result<Head> {
+    let record = snapshot.data.clone().into_bytes();
+    let place = envelope::Place::of(&key);
+    let (head, _) = shared.envelope.decode_head(place, &record, snapshot.now)?;
+    Ok(head)
 }
 
 /// How often room is made for one session: others may come in between.

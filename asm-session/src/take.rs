@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Result, Session, SessionError, session::Life};
+use crate::{Result, Session, session::Life};
 
 impl Session {
     /// Takes a value out: of all that take it at the same time, exactly one gets it, and only after
@@ -35,11 +35,11 @@ impl Session {
         if self.life == Life::New {
             return self.take_unsaved(key);
         }
-        if self.lock.is_lost() {
-            return Err(SessionError::LockLost);
-        }
         if self.journal.is_changed(key) {
-            self.store(false).await?;
+            let saved = self.store(false).await;
+            // Of these changes it is told, of others it is not.
+            self.told |= saved.is_err();
+            saved?;
         }
         self.bring_up_to_date().await?;
         self.write_by_all_means(false, |session, release| {

@@ -3,7 +3,12 @@
 mod codecs;
 mod split;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
 
 use asm_core::{
     CodecRole, Driver, ErrorKind, FieldFound, FieldName, FieldRead, FieldValue, Key, Open, Opened,
@@ -224,6 +229,104 @@ pub async fn survives_lying_lengths(h: &dyn Harness) {
         let asked = chain.runs.most_asked_for();
         assert!(asked <= PLAIN, "a codec was asked for {asked} bytes");
     }
+}
+
+/// Some of the many that [`hostile_records`] can make.
+pub async fn survives_hostile_records(h: &dyn Harness) {
+    hostile_records(h, 2_000, |run| {
+        run();
+        0
+    })
+    .await;
+}
+
+/// Opens that many records that were edited at random, and reads what is in them: cut, flipped,
+/// spliced with another one, with lying lengths, deep nesting, and rubbish. Each is a session or a
+/// typed error; no seal is outwitted; and nothing allocates more than the limit and 64 KiB, as far as
+/// `peak` tells, which runs something and answers the most bytes that it had at once.
+pub async fn hostile_records(h: &dyn Harness, records: usize, peak: fn(&mut dyn FnMut()) -> u64) {
+    const SPARE: u64 = 64 * 1024;
+    let seed = fastrand::u64(..);
+    println!("{records} hostile records, seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let chains = all_chains_edited(h).await;
+    for chain in &chains {
+        let (id, record) = chain.filled().await;
+        let (_, other) = chain.filled().await;
+        for _ in 0..records.div_ceil(chains.len()) {
+            let hostile = edited(&mut rng, &record, &other);
+            let is_edited = hostile != record;
+            let (opened, most) = measured(peak, chain.opened(&id, hostile.into())).await;
+            assert!(most <= PLAIN as u64 + SPARE, "{most} bytes, seed {seed}");
+            match opened {
+                Ok(session) => {
+                    assert!(!chain.seals || !is_edited, "it was believed, seed {seed}");
+                    for key in session.keys() {
+                        let _ = session.get::<String>(key);
+                        let _ = session.get::<Nest>(key);
+                    }
+                }
+                Err(error) => typed(&error),
+            }
+        }
+        let asked = chain.runs.most_asked_for();
+        assert!(
+            asked <= PLAIN,
+            "a codec was asked for {asked} bytes, seed {seed}"
+        );
+    }
+}
+
+/// One to three edits of a record.
+fn edited(rng: &mut fastrand::Rng, record: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut bytes = record.to_vec();
+    for _ in 0..rng.usize(1..=3) {
+        let at = rng.usize(..=bytes.len());
+        let end = rng.usize(at..=bytes.len());
+        match rng.u8(..8) {
+            0 => bytes.truncate(at),
+            1 => bytes[at..end]
+                .iter_mut()
+                .for_each(|byte| *byte ^= 1 << rng.u8(..8)),
+            2 => {
+                let lie = [u32::MAX, i32::MAX as u32, 1 << 30, PLAIN as u32 + 1][rng.usize(..4)];
+                let end = bytes.len().min(at + 4);
+                bytes[at..end].copy_from_slice(&lie.to_be_bytes()[..end - at]);
+            }
+            // A number of any length, as large as it can be.
+            3 => bytes[at..end.min(at + 10)].fill(u8::MAX),
+            4 => {
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[at.min(other.len())..]);
+            }
+            5 => drop(bytes.drain(at..end)),
+            6 => {
+                let nest = ["[", "{\"a\":", "\u{91}", "\u{81}"][rng.usize(..4)];
+                let deep = nest.repeat(rng.usize(..4_000)).into_bytes();
+                drop(bytes.splice(at..end, deep));
+            }
+            _ => {
+                let rubbish = std::iter::repeat_with(|| rng.u8(..)).take(end - at);
+                drop(bytes.splice(at..end, rubbish.collect::<Vec<_>>()));
+            }
+        }
+    }
+    bytes
+}
+
+/// What comes of this, and the most bytes that a step of it had at once.
+async fn measured<T>(
+    peak: fn(&mut dyn FnMut()) -> u64,
+    future: impl Future<Output = T>,
+) -> (T, u64) {
+    let (mut future, mut most) = (pin!(future), 0);
+    let output = poll_fn(|context| {
+        let mut polled = Poll::Pending;
+        most = most.max(peak(&mut || polled = future.as_mut().poll(context)));
+        polled
+    })
+    .await;
+    (output, most)
 }
 
 /// It is a value that cannot be read, and the rest of the session can.

@@ -1,6 +1,12 @@
 //! Changes of a session: none is lost, none is made twice, and what cannot be is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use asm_core::{ErrorKind, Opened};
 use asm_session::{
@@ -264,6 +270,117 @@ pub async fn conflicts_on_absence_that_was_read(h: &dyn Harness) {
         saved(&mut mine).await;
         assert_eq!(conflict(theirs.close().await), ["owner"]);
         assert_eq!(number(&first, &id, "owner").await, 1);
+    }
+}
+
+/// What was read and changed by somebody else is a conflict also when it was not written, if the
+/// application is strict: no two saves that each read what the other one wrote are both stored.
+pub async fn conflicts_on_every_stale_read_when_strict(h: &dyn Harness) {
+    for (strict, mode) in [
+        (false, LockMode::Optimistic),
+        (true, LockMode::Optimistic),
+        (true, LockMode::Off),
+    ] {
+        let both = [
+            built(builder(h).await.strict(strict)).with_mode(mode),
+            built(builder(h).await.strict(strict)).with_mode(mode),
+        ];
+        let looks: [fn(&Session); 3] = [
+            |session| assert_eq!(session.get::<i64>("b").expect("no value"), None),
+            |session| assert!(!session.contains_key("b")),
+            |session| assert_eq!(session.len(), 1),
+        ];
+        for looks in looks {
+            let id = plain(&both[0]).await;
+            let (mut mine, mut theirs) = (open(&both[0], &id).await, open(&both[1], &id).await);
+            looks(&mine);
+            mine.insert("a", &1).expect("a change");
+            theirs.insert("b", &1).expect("a change");
+            saved(&mut theirs).await;
+            // In a mode that overwrites nobody minds.
+            if strict && mode == LockMode::Optimistic {
+                assert_eq!(conflict(mine.close().await), ["b"]);
+                assert_eq!(value::<i64>(&both[0], &id, "a").await, None);
+                mine.discard();
+                looks_again(&mine);
+                mine.insert("a", &1).expect("a change");
+            }
+            saved(&mut mine).await;
+            assert_eq!(number(&both[0], &id, "a").await, 1);
+        }
+    }
+
+    fn looks_again(session: &Session) {
+        assert_eq!(session.get_or("b", 0).expect("a number"), 1);
+    }
+}
+
+/// A clear removes also what others have added; but of what was read, by its value or in a list, and
+/// changed by somebody else, it is a conflict.
+pub async fn conflicts_on_what_was_read_before_a_clear(h: &dyn Harness) {
+    type Look = fn(&Session);
+    type Foreign = fn(&mut Session);
+    let (first, second) = two(h, LockMode::Optimistic).await;
+    let changes: Foreign = |session| session.insert("n", &2).expect("a change");
+    let adds: Foreign = |session| session.insert("new", &2).expect("a change");
+    let removes: Foreign = |session| assert!(session.remove("n").expect("a change"));
+    let reads: Look = |session| assert_eq!(session.get_or("n", 0).expect("a number"), 1);
+    let lists: Look = |session| assert_eq!(session.len(), 2);
+    let nothing: Look = |_| ();
+    let ways: [(Look, Foreign, &[&str]); 7] = [
+        (nothing, changes, &[]),
+        (nothing, adds, &[]),
+        (reads, adds, &[]),
+        (lists, changes, &[]),
+        (reads, changes, &["n"]),
+        (reads, removes, &["n"]),
+        (lists, adds, &["new"]),
+    ];
+    for (looks, foreign, conflicts) in ways {
+        let id = stored(&first, |session| {
+            session.insert("n", &1)?;
+            session.insert("place", "here")
+        })
+        .await;
+        let (mut mine, mut theirs) = (open(&first, &id).await, open(&second, &id).await);
+        looks(&mine);
+        mine.clear().expect("a change");
+        mine.insert("after", &1).expect("a change");
+        foreign(&mut theirs);
+        saved(&mut theirs).await;
+        if conflicts.is_empty() {
+            saved(&mut mine).await;
+            let left = open(&first, &id).await;
+            assert_eq!(left.keys().collect::<Vec<_>>(), ["after"]);
+        } else {
+            assert_eq!(conflict(mine.close().await), conflicts);
+            assert_eq!(value::<i64>(&first, &id, "after").await, None);
+            assert!(value::<String>(&first, &id, "place").await.is_some());
+        }
+    }
+}
+
+/// Once for each version that it meets, whatever brings that version.
+pub async fn runs_a_closure_once_for_each_newer_version(h: &dyn Harness) {
+    for mode in [LockMode::Optimistic, LockMode::Off] {
+        let (first, second) = two(h, mode).await;
+        let id = stored(&first, |session| session.insert("n", &1)).await;
+        let (mut mine, mut theirs) = (open(&first, &id).await, open(&second, &id).await);
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&runs);
+        let doubled = move |n: Option<i64>| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            n.map(|n| 2 * n)
+        };
+        mine.update("n", doubled).expect("a number");
+        theirs.insert("n", &10).expect("a change");
+        saved(&mut theirs).await;
+        mine.follow().await.expect("a newer version");
+        assert_eq!(mine.get_or("n", 0).expect("a number"), 20, "{mode:?}");
+        assert_eq!(runs.load(Ordering::SeqCst), 2, "{mode:?}");
+        saved(&mut mine).await;
+        assert_eq!(runs.load(Ordering::SeqCst), 2, "{mode:?}");
+        assert_eq!(number(&first, &id, "n").await, 20, "{mode:?}");
     }
 }
 
@@ -633,6 +750,73 @@ pub async fn applies_nothing_again_after_an_unknown_outcome(h: &dyn Harness) {
     assert_eq!(number(&others, &id, "sum").await, 181);
 }
 
+/// A take whose answer was lost removes what it took, and nothing that was changed after it: neither
+/// what is set, be it equal, nor what is added to.
+pub async fn keeps_what_is_changed_after_a_take_without_an_answer(h: &dyn Harness) {
+    let driver = Arc::new(troubled(h).await);
+    let unlucky = built(over(h, Arc::clone(&driver)));
+    type Change = fn(&mut Session);
+    let changes: [(Change, Option<i64>); 5] = [
+        (
+            |session| session.insert("n", &7).expect("a change"),
+            Some(7),
+        ),
+        (
+            |session| session.insert("n", &5).expect("a change"),
+            Some(5),
+        ),
+        (
+            |session| {
+                session.add("n", 1).expect("a sum");
+            },
+            Some(1),
+        ),
+        (
+            |session| {
+                session.remove("n").expect("a change");
+            },
+            None,
+        ),
+        (|_| (), None),
+    ];
+    for set_back in [false, true] {
+        for (change, left) in changes {
+            let id = stored(&unlucky, |session| session.insert("n", &5)).await;
+            let mut session = open(&unlucky, &id).await;
+            if set_back {
+                session.insert("n", &5).expect("no change");
+            }
+            driver.layer().next(Verb::Save, Fault::LostAnswer);
+            refused!(session.take::<i64>("n").await, SessionError::Store(_));
+            change(&mut session);
+            saved(&mut session).await;
+            assert_eq!(value::<i64>(&unlucky, &id, "n").await, left);
+            if left.is_none() {
+                // It was taken once, by this session.
+                assert_eq!(session.take("n").await.expect("a number"), Some(5));
+            }
+        }
+    }
+}
+
+/// A take gives the session the lifetime that any save gives it: the first lifetime of one whose
+/// client came back is over.
+pub async fn keeps_the_lifetime_through_a_take(h: &dyn Harness) {
+    let sessions = built(builder(h).await.touch_reads(true));
+    let id = stored(&sessions, |session| session.insert("message", "hello")).await;
+    // Comes back, and is touched.
+    used(&sessions, &id).await;
+    let before = given::read(sessions.driver(), &id.handle()).await.left;
+    let mut session = open(&sessions, &id).await;
+    let message = session.take::<String>("message").await;
+    assert_eq!(message.expect("a text").as_deref(), Some("hello"));
+    let after = given::read(sessions.driver(), &id.handle()).await.left;
+    let off = sessions.driver().info().ttl_resolution + Duration::from_secs(60);
+    let day = sessions.lifetimes().idle();
+    assert!(before.expect("a lifetime") + off >= day, "{before:?}");
+    assert!(after.expect("a lifetime") + off >= day, "{after:?}");
+}
+
 /// Overflow is an error, at once and during a merge, and changes nothing.
 pub async fn refuses_sums_that_overflow(h: &dyn Harness) {
     let (first, second) = two(h, LockMode::Optimistic).await;
@@ -704,6 +888,33 @@ pub async fn warns_once_of_dropped_changes(h: &dyn Harness) {
         drop(session);
         assert!(log.take_warnings().is_empty(), "nothing was dropped");
         assert_eq!(sessions.counters().dropped_changes, 1);
+    }
+}
+
+/// Changes of the session beside its entries are warned of as well: a new id, a lifetime.
+pub async fn warns_of_dropped_changes_beside_the_entries(h: &dyn Harness) {
+    type Change = fn(&mut Session) -> asm_session::Result<()>;
+    let changes: [Change; 3] = [
+        |session| session.regenerate(Rotation::renew()),
+        |session| session.regenerate(Rotation::Authenticate),
+        |session| session.set_lifetime(Duration::from_secs(3600)),
+    ];
+    for (dropped, change) in (1..).zip(changes) {
+        let sessions = sessions(h, LockMode::Optimistic).await;
+        let id = plain(&sessions).await;
+        let log = Log::capture();
+        for _ in 0..dropped {
+            let mut session = open(&sessions, &id).await;
+            change(&mut session).expect("a change");
+            drop(session);
+            assert_eq!(log.take_warnings().len(), 1);
+        }
+        assert_eq!(sessions.counters().dropped_changes, dropped);
+        let mut session = open(&sessions, &id).await;
+        change(&mut session).expect("a change");
+        saved(&mut session).await;
+        drop(session);
+        assert!(log.take_warnings().is_empty(), "nothing was dropped");
     }
 }
 

@@ -393,6 +393,26 @@ pub async fn lets_nobody_overtake_a_long_run(h: &dyn Harness) {
     assert_eq!(value.expect("a value"), 7);
 }
 
+/// Whoever fails is told of what failed, also when the place cannot be given up; and whoever is done
+/// has its value, also when it cannot be stored for the others.
+pub async fn tells_what_became_of_the_work_itself(h: &dyn Harness) {
+    let driver = Arc::new(troubled(h).await);
+    let sessions = built(over(h, Arc::clone(&driver)));
+    let id = plain(&sessions).await;
+    let session = open(&sessions, &id).await;
+    let trouble = Fault::Refused(ErrorKind::Unavailable);
+    driver.layer().next(Verb::Release, trouble);
+    let work = async { Err::<i32, _>(SessionError::app("the work failed")) };
+    let failed = session.once("quote", MINUTE, work).await;
+    refused!(failed, SessionError::App(_));
+    assert_eq!(driver.layer().struck().len(), 1);
+    h.advance(HOLD).await;
+    driver.layer().next(Verb::Save, trouble);
+    let done = session.once("quote", MINUTE, async { Ok(7) }).await;
+    assert_eq!(done.expect("a value"), 7);
+    assert_eq!(driver.layer().struck().len(), 2);
+}
+
 /// A result is not reused after its ttl, nor after an authentication.
 pub async fn reuses_no_result_after_its_ttl(h: &dyn Harness) {
     let sessions = built(patient(builder(h).await));
@@ -569,6 +589,140 @@ pub async fn transacts_again_on_conflict(h: &dyn Harness) {
     assert_eq!(number(&others, &id, "n").await, 11);
     assert!(is_free(&others, id.handle()).await);
     assert_eq!(slow.counters().refused_writes, 0);
+}
+
+/// A save whose answer is lost is asked for again, and counts once, whatever others do meanwhile; so
+/// a transaction that answers is stored.
+pub async fn transacts_once_although_answers_get_lost(h: &dyn Harness) {
+    for mode in WRITING {
+        for lost in 1..=3 {
+            let driver = Arc::new(troubled(h).await);
+            let sessions = built(over(h, Arc::clone(&driver)).lock_mode(mode));
+            let id = stored(&sessions, |session| session.insert("n", &0)).await;
+            for _ in 0..lost {
+                driver.layer().next(Verb::Save, Fault::LostAnswer);
+            }
+            let runs = AtomicUsize::new(0);
+            let (text, who) = (id.expose(), client());
+            let answer = sessions.transact(&text, &who, |session| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                session.add("n", 1)
+            });
+            assert_eq!(answer.await.expect("an answer"), 1, "{mode:?}");
+            assert_eq!(runs.load(Ordering::SeqCst), 1, "{mode:?}");
+            assert_eq!(number(&sessions, &id, "n").await, 1, "{mode:?}");
+            let counters = sessions.counters();
+            assert_eq!((counters.refused_writes, counters.unknown_writes), (0, 0));
+            assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
+        }
+    }
+}
+
+/// When nobody can tell, it says so, and does not call that worth another try.
+pub async fn tells_of_a_transaction_whose_outcome_is_unknown(h: &dyn Harness) {
+    for mode in WRITING {
+        for fault in [Fault::LostAnswer, Fault::Refused(ErrorKind::Unavailable)] {
+            let driver = Arc::new(troubled(h).await);
+            let sessions = built(over(h, Arc::clone(&driver)).lock_mode(mode));
+            let id = stored(&sessions, |session| session.insert("n", &0)).await;
+            for _ in 0..4 {
+                driver.layer().next(Verb::Save, fault);
+            }
+            let (text, who) = (id.expose(), client());
+            let answer = sessions.transact(&text, &who, |session| session.add("n", 1));
+            let error = answer.await.expect_err("nobody knows");
+            assert!(error.is_unknown() && !error.is_retryable(), "{error:?}");
+            let counters = sessions.counters();
+            assert_eq!((counters.refused_writes, counters.unknown_writes), (0, 1));
+            assert_eq!(counters.dropped_changes, 0);
+            turns().await;
+            let expected = i64::from(fault == Fault::LostAnswer);
+            assert_eq!(number(&sessions, &id, "n").await, expected, "{mode:?}");
+            assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
+        }
+    }
+}
+
+/// In a session that the request holds: what was changed before is saved, what was read before does
+/// not count, a lock that it had it keeps, and a failed one leaves nothing for a later save.
+pub async fn transacts_in_a_session_that_is_open(h: &dyn Harness) {
+    for mode in WRITING {
+        let (first, second) = two(h, LockMode::Optimistic).await;
+        let id = stored(&first, |session| session.insert("n", &1)).await;
+        for locked in [false, mode != LockMode::Off] {
+            let mut session = open(&first.with_mode(mode), &id).await;
+            if locked {
+                session.lock().await.expect("a free lock");
+            }
+            let held = session.is_locked();
+            let n: i64 = session.get_or("n", 0).expect("a number");
+            if !held {
+                let mut other = open(&second, &id).await;
+                other.insert("n", &(n + 10)).expect("a change");
+                saved(&mut other).await;
+            }
+            let sum = session
+                .transact(|session| {
+                    let n: i64 = session.get_or("n", 0)?;
+                    session.insert("n", &(n + 1))?;
+                    Ok(n + 1)
+                })
+                .await
+                .expect("a sum");
+            let expected = match mode {
+                // It does not mind what it overwrites.
+                LockMode::Off => n + 1,
+                _ if held => n + 1,
+                _ => n + 11,
+            };
+            assert_eq!(sum, expected, "{mode:?}");
+            assert_eq!(session.is_locked(), held, "{mode:?}");
+            assert_eq!(number(&second, &id, "n").await, expected, "{mode:?}");
+
+            let failed = session.transact(|session| {
+                session.add("n", 1)?;
+                Err::<(), _>(SessionError::app("the closure failed"))
+            });
+            refused!(failed.await, SessionError::App(_));
+            assert!(!session.is_modified());
+            assert_eq!(session.is_locked(), held, "{mode:?}");
+            saved(&mut session).await;
+            assert_eq!(number(&second, &id, "n").await, expected, "{mode:?}");
+            assert!(is_free(&second, id.handle()).await, "{mode:?}");
+        }
+    }
+}
+
+/// A new id reaches the client through the session that the request holds. Where there is none, the
+/// id stays what it is: a policy and a decision wait for a request that can be given one.
+pub async fn hands_out_the_new_id_of_a_transaction(h: &dyn Harness) {
+    let policy = RotationPolicy::never().every(MINUTE);
+    let by_policy = built(builder(h).await.rotation(policy));
+    let asked = Asked::replacing(Rotation::Authenticate);
+    let by_decision = built(builder(h).await.decisions(asked.clone()));
+    for (sessions, who) in [(by_policy, client()), (by_decision, moved_client())] {
+        let a = plain(&sessions).await;
+        h.advance(MINUTE + Duration::from_secs(1)).await;
+        let text = a.expose();
+        let sum = sessions.transact(&text, &who, |session| {
+            refused!(
+                session.regenerate(Rotation::Authenticate),
+                SessionError::Usage(_)
+            );
+            session.add("n", 1)
+        });
+        assert_eq!(sum.await.expect("a sum"), 1);
+        let mut session = sessions.open(&text, &who).await.expect("its id is good");
+        let sum = session.transact(|session| session.add("n", 1)).await;
+        assert_eq!(sum.expect("a sum"), 2);
+        let b = issued(&session);
+        assert!(!same(&a, &b));
+        let mut session = sessions.open(&b.expose(), &who).await.expect("a new id");
+        let sum = session.transact(|session| session.add("n", 1)).await;
+        assert_eq!(sum.expect("a sum"), 3);
+        assert!(matches!(session.id_update(), IdUpdate::Keep));
+    }
+    assert_eq!(asked.times(), 2, "what was put off is asked again, once");
 }
 
 /// Of n parallel transactions none is lost, and each returns what it made.
@@ -760,6 +914,30 @@ pub async fn keeps_a_lock_alive(h: &dyn Harness) {
     assert!(is_free(&first, id.handle()).await);
 }
 
+/// A keeper keeps the lock of whatever session the insert after a delete began.
+pub async fn keeps_the_lock_of_a_session_begun_after_a_delete(h: &dyn Harness) {
+    let sessions = sessions(h, LockMode::OnOpen).await;
+    let id = plain(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    let keeper = session.keeper();
+    session.delete().await.expect("an end");
+    session.insert("n", &1).expect("a new session");
+    session.lock().await.expect("nobody else knows it");
+    session.save().await.expect("a stored session");
+    assert!(session.is_locked());
+    let fence = session.fence();
+    let work = async {
+        for _ in 0..20 {
+            h.advance(HOLD / 2).await;
+        }
+    };
+    keeper.keep_alive(work).await;
+    session.insert("n", &2).expect("a change under the lock");
+    assert_eq!(session.fence(), fence);
+    saved(&mut session).await;
+    assert_eq!(number(&sessions, &issued(&session), "n").await, 2);
+}
+
 /// `keep_alive` tells of a lock that was lost meanwhile, once, and nothing is written under it.
 pub async fn keeps_no_lost_lock_alive(h: &dyn Harness) {
     let told = Told::default();
@@ -803,11 +981,21 @@ fn same(one: &SessionId, other: &SessionId) -> bool {
 
 /// Allows every profile, and counts how often it is asked.
 #[derive(Clone, Default)]
-struct Asked(Arc<AtomicUsize>);
+struct Asked {
+    times: Arc<AtomicUsize>,
+    verdict: Verdict,
+}
 
 impl Asked {
+    fn replacing(rotation: Rotation) -> Self {
+        Self {
+            verdict: Verdict::AllowAnd(rotation),
+            ..Self::default()
+        }
+    }
+
     fn times(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.times.load(Ordering::SeqCst)
     }
 }
 
@@ -819,8 +1007,8 @@ impl Decisions for Asked {
         _: &Profile,
         _: &[Profile],
     ) -> Result<Verdict, Undecided> {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Verdict::Allow)
+        self.times.fetch_add(1, Ordering::SeqCst);
+        Ok(self.verdict)
     }
 }
 

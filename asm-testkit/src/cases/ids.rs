@@ -447,6 +447,47 @@ pub async fn saves_into_the_same_session_after_a_renewal(h: &dyn Harness) {
     }
 }
 
+/// A request that outlives the grace of its id saves into the live session all the same: what ends
+/// it is an authentication, and nothing else. Its id opens nothing any more.
+pub async fn saves_after_the_grace_of_its_id_is_over(h: &dyn Harness) {
+    let (first, second) = two(h, LockMode::Optimistic).await;
+    for mode in [
+        LockMode::Optimistic,
+        LockMode::OnWrite,
+        LockMode::Manual,
+        LockMode::Off,
+    ] {
+        for rotations in [1, 12] {
+            let a = stored(&first, |session| session.insert("n", &1)).await;
+            let mut running = open(&second.with_mode(mode), &a).await;
+            let mut newest = a.clone();
+            for _ in 0..rotations {
+                newest = rotated(&first, &newest, Rotation::Renew { grace: SECOND }).await;
+                used(&first, &newest).await;
+            }
+            h.advance(2 * SECOND).await;
+            // With more than 8 newer ones it is forgotten.
+            let reason = match rotations {
+                1 => InvalidReason::Stale,
+                _ => InvalidReason::Unknown,
+            };
+            invalid(&first, &a, reason).await;
+
+            let writable = running.write().await.expect("a session to write to");
+            writable.insert("m", &2).expect("a change");
+            writable.save().await.expect("a session to save into");
+            running.follow().await.expect("a session to read");
+            let renewed = running.regenerate(Rotation::renew());
+            renewed.expect("a renewal of nothing");
+            let saved = saved(&mut running).await;
+            assert_ne!(saved.id, Some(IdRotation::Rotated), "{mode:?}");
+            assert!(matches!(running.id_update(), IdUpdate::Keep), "{mode:?}");
+            assert_eq!(number(&first, &newest, "m").await, 2, "{mode:?}");
+            invalid(&first, &a, reason).await;
+        }
+    }
+}
+
 /// After an Authenticate: every save, grant, field write and feed of a request that opened with an
 /// ended id is refused as `Stale`, nothing is saved, nothing newer is shown.
 pub async fn refuses_everything_to_an_ended_id(h: &dyn Harness) {

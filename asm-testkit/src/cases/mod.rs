@@ -16,6 +16,7 @@ pub mod fields;
 pub mod ids;
 pub mod lifetimes;
 pub mod locks;
+pub mod members;
 pub mod profiles;
 pub mod records;
 pub mod round_trips;
@@ -365,6 +366,9 @@ macro_rules! __cases {
                     conflicts_on_what_was_read,
                     conflicts_on_absence_that_was_read,
                     conflicts_on_what_was_read_before_a_merge,
+                    conflicts_on_what_was_read_before_a_clear,
+                    conflicts_on_every_stale_read_when_strict,
+                    runs_a_closure_once_for_each_newer_version,
                     tells_conflicts_at_write,
                     reads_fresh_under_the_lock,
                     follows_the_conflict_policy,
@@ -380,6 +384,8 @@ macro_rules! __cases {
                 "Of n parallel takers of one value exactly one gets it, and only after the store accepted; `add` sums exactly; overflow is an error, not a wrap." => [
                     hands_an_entry_to_one_of_many_takers,
                     takes_only_what_the_store_gave,
+                    keeps_what_is_changed_after_a_take_without_an_answer,
+                    keeps_the_lifetime_through_a_take,
                     sums_exactly_although_answers_get_lost,
                     applies_nothing_again_after_an_unknown_outcome,
                     refuses_sums_that_overflow,
@@ -389,6 +395,7 @@ macro_rules! __cases {
                 ],
                 "A session dropped after changes saves nothing and warns once; a change after `save()` is not lost silently." => [
                     warns_once_of_dropped_changes,
+                    warns_of_dropped_changes_beside_the_entries,
                     loses_no_change_after_a_save_silently,
                 ],
                 "A handler error saves nothing unless it saved explicitly." => [
@@ -423,6 +430,7 @@ macro_rules! __cases {
                 "After a Renew: R2 waiting on the old id gets the lock in its old place, R2 running on it saves into the same live session. After an Authenticate: every save, grant, field write and feed of a request that opened with an ended id is refused as `Stale`, nothing is saved, nothing newer is shown." => [
                     keeps_the_place_of_waiters_through_a_renewal,
                     saves_into_the_same_session_after_a_renewal,
+                    saves_after_the_grace_of_its_id_is_over,
                     refuses_everything_to_an_ended_id,
                     refuses_the_lock_to_an_ended_id,
                 ],
@@ -467,6 +475,7 @@ macro_rules! __cases {
                     runs_the_next_after_a_death,
                     lets_nobody_overtake_a_long_run,
                     reuses_no_result_after_its_ttl,
+                    tells_what_became_of_the_work_itself,
                 ],
                 "Events never change an outcome, also when they panic or hang; each refused write is logged and counted exactly once." => [
                     bears_events_that_panic_or_hang,
@@ -475,6 +484,10 @@ macro_rules! __cases {
                 "`transact` runs again on conflict and returns its value once; its closure may borrow." => [
                     transacts_again_on_conflict,
                     transacts_for_many,
+                    transacts_once_although_answers_get_lost,
+                    tells_of_a_transaction_whose_outcome_is_unknown,
+                    transacts_in_a_session_that_is_open,
+                    hands_out_the_new_id_of_a_transaction,
                 ],
                 "A rotation policy that fires rotates once, with the request's save, never on a zombie or a read-only request." => [
                     rotates_once_by_policy,
@@ -485,6 +498,7 @@ macro_rules! __cases {
                 "`keep_alive` keeps a lock through ten holds; when it stops, the lock ends after one hold." => [
                     keeps_a_lock_alive,
                     keeps_no_lost_lock_alive,
+                    keeps_the_lock_of_a_session_begun_after_a_delete,
                 ],
             }
             lifetimes [] {
@@ -536,6 +550,7 @@ macro_rules! __cases {
                     replaces_the_id_by_verdict,
                     ends_the_session_by_verdict,
                     asks_about_ids_that_were_replaced,
+                    obeys_the_stricter_of_two_verdicts,
                 ],
             }
             bytes [] {
@@ -563,6 +578,7 @@ macro_rules! __cases {
                     survives_flipped_bits,
                     survives_lying_lengths,
                     survives_a_value_that_nests_deeply,
+                    survives_hostile_records,
                 ],
                 "A record copied to another session, edited, or unsealed while sealing is required, is `Tampered`: never an empty session." => [
                     refuses_a_record_of_another_session,
@@ -622,7 +638,22 @@ macro_rules! __cases {
                     logs_out_by_one_call,
                 ],
             }
+            members [when subjects] {
+                "A listing never shows a session that cannot be opened; revoke-all racing with a login revokes it or the login sees the new generation." => [
+                    gives_a_place_back_that_no_save_followed,
+                    keeps_the_place_of_a_parallel_login,
+                    keeps_a_member_listed_whose_authentication_failed,
+                    revokes_no_later_login,
+                ],
+                "A cap of N sessions per subject holds under 64 parallel logins, under each policy." => [
+                    ends_the_session_that_was_not_used_for_longest,
+                ],
+            }
             session_trouble [] {
+                "A save after the lock was lost never changes the record; it answers `LockLost`; the lost-lock hook runs exactly once." => [
+                    replaces_no_lost_lock_under_changes,
+                    tells_of_no_lost_lock_when_it_was_released,
+                ],
                 "A retried save (same op id) whose first answer was lost answers `Done` with the same version and counts once, also when others saved in between; a resend that can no longer be resolved is `Err(Unknown)`." => [
                     counts_a_save_once_whose_answer_was_lost,
                     applies_nothing_again_after_an_unknown_outcome,
@@ -647,6 +678,8 @@ macro_rules! __cases {
                     changes_no_outcome_by_events_that_hang,
                     logs_and_counts_each_refused_write_once,
                     logs_no_write_that_happened,
+                    counts_no_unknown_outcome_as_a_refusal,
+                    tells_of_changes_dropped_after_a_refused_take,
                 ],
                 "Lock time-out follows its policy: `Fail` is typed, `ReadOnly` reads and refuses writes." => [
                     tells_of_a_lock_that_does_not_come_in_time,

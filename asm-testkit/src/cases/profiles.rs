@@ -194,6 +194,59 @@ pub async fn asks_about_ids_that_were_replaced(h: &dyn Harness) {
     }
 }
 
+/// Of two decisions that both ask for a new id the stricter one holds, whichever comes first.
+pub async fn obeys_the_stricter_of_two_verdicts(h: &dyn Harness) {
+    let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
+    let renew = |grace| Rotation::Renew { grace };
+    for (zombie, profile, ends_at_once) in [
+        (Rotation::Authenticate, renew(long), true),
+        (renew(long), Rotation::Authenticate, true),
+        (renew(short), renew(long), false),
+    ] {
+        let both = Both { zombie, profile };
+        let sessions = built(builder(h).await.decisions(both));
+        let a = from("fox", &sessions).await;
+        // Nobody decides about this.
+        let quiet = crate::sessions::sessions(h, LockMode::Optimistic).await;
+        let b = rotated(&quiet, &a, renew(long)).await;
+        used(&quiet, &b).await;
+        let mut session = come(&sessions, &a, "owl").await.expect("it is allowed");
+        session.add("n", 1).expect("a sum that fits");
+        let told = saved(&mut session).await;
+        if ends_at_once {
+            assert_eq!(told.id, Some(IdRotation::Rotated));
+            let c = issued(&session);
+            invalid(&sessions, &a, InvalidReason::Stale).await;
+            invalid(&sessions, &b, InvalidReason::Stale).await;
+            assert!(come(&sessions, &c, "fox").await.is_ok());
+        } else {
+            assert_eq!(told.id, Some(IdRotation::AlreadyRotated));
+        }
+    }
+}
+
+/// Asks for a new id in either case.
+struct Both {
+    zombie: Rotation,
+    profile: Rotation,
+}
+
+#[async_trait]
+impl Decisions for Both {
+    async fn profile_changed(
+        &self,
+        _: &SessionInfo,
+        _: &Profile,
+        _: &[Profile],
+    ) -> Result<Verdict, Undecided> {
+        Ok(Verdict::AllowAnd(self.profile))
+    }
+
+    async fn zombie(&self, _: &SessionInfo, _: Duration) -> Result<Verdict, Undecided> {
+        Ok(Verdict::AllowAnd(self.zombie))
+    }
+}
+
 /// What the application knows apart, a client cannot: no id, one that never was, one that is over.
 pub async fn answers_every_id_that_is_over_alike(h: &dyn Harness) {
     let sessions = crate::sessions::sessions(h, LockMode::Optimistic).await;

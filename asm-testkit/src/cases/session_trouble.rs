@@ -17,7 +17,7 @@ use asm_session::{
 };
 use async_trait::async_trait;
 use base64ct::{Base64UrlUnpadded, Encoding};
-use futures_util::future::join;
+use futures_util::{FutureExt, future::join};
 use tracing::Level;
 
 use super::trouble::forms;
@@ -30,6 +30,7 @@ use crate::{
         Told, builder, built, client, is_free, issued, number, open, over, plain, rotated, saved,
         sessions, shared, troubled, value,
     },
+    waiting::{self, until},
 };
 
 /// Neither for those who open, nor for those who would begin a new one when there is none.
@@ -106,6 +107,124 @@ pub async fn loses_nothing_by_a_save_that_fails(h: &dyn Harness) {
         assert_eq!(number(&sessions, &id, "n").await, 1, "{mode:?}");
         assert_eq!(place(&session), Some("here".to_owned()));
     }
+}
+
+/// Neither `lock` nor `write` takes another one in place of a lost one while there are changes that
+/// were to be saved under it; without any, and after a discard, they do.
+pub async fn replaces_no_lost_lock_under_changes(h: &dyn Harness) {
+    for mode in [LockMode::OnWrite, LockMode::OnOpen, LockMode::Manual] {
+        let sessions = sessions(h, mode).await;
+        let id = plain(&sessions).await;
+        for changed in [false, true] {
+            let mut session = open(&sessions, &id).await;
+            session.lock().await.expect("a free lock");
+            if changed {
+                session.insert("n", &1).expect("a change under the lock");
+            }
+            let broken = sessions.by_handle(id.handle()).break_lock(None).await;
+            broken.expect("a broken lock");
+            let lost = session.validate_lock().await;
+            assert!(matches!(lost, Err(SessionError::LockLost)), "{lost:?}");
+            if changed {
+                for _ in 0..2 {
+                    let locked = session.lock().await;
+                    assert!(matches!(locked, Err(SessionError::LockLost)), "{mode:?}");
+                    let written = session.write().await.map(drop);
+                    assert!(matches!(written, Err(SessionError::LockLost)), "{mode:?}");
+                    let stored = session.close().await;
+                    assert!(matches!(stored, Err(SessionError::LockLost)), "{mode:?}");
+                }
+                session.discard();
+            }
+            session.lock().await.expect("a free lock");
+            assert!(session.is_locked());
+            session.insert("m", &1).expect("a change under the lock");
+            saved(&mut session).await;
+        }
+        assert_eq!(value::<i64>(&sessions, &id, "n").await, None, "{mode:?}");
+    }
+}
+
+/// A renewal that comes too late for a release on its way tells of no lost lock.
+pub async fn tells_of_no_lost_lock_when_it_was_released(h: &dyn Harness) {
+    for unlocks in [false, true] {
+        let (told, driver) = (Told::default(), Arc::new(troubled(h).await));
+        let settings = over(h, Arc::clone(&driver)).events(told.clone());
+        let sessions = built(settings.lock_mode(LockMode::OnOpen));
+        let id = plain(&sessions).await;
+        let mut session = open(&sessions, &id).await;
+        session.insert("n", &1).expect("a change under the lock");
+        if unlocks {
+            session.save().await.expect("the lock is held");
+        }
+        let keeper = session.keeper();
+        driver.layer().pause(500);
+        let closing = async {
+            if unlocks {
+                session.unlock().await.expect("a release");
+            } else {
+                saved(&mut session).await;
+            }
+        };
+        let mut closing = std::pin::pin!(keeper.keep_alive(closing));
+        let others = h.connect().await;
+        until(async || {
+            assert!(closing.as_mut().now_or_never().is_none());
+            waiting::is_free(&*others, &id.handle()).await
+        })
+        .await;
+        // It is released, and the answer is on its way, when the renewal is due.
+        driver.layer().pause(0);
+        h.advance(Duration::from_secs(3)).await;
+        closing.await;
+        assert_eq!(sessions.counters().lost_locks, 0);
+        let events = told.take().await;
+        let is_lost = |event: &Event| matches!(event, Event::LockLost { .. });
+        assert!(!events.iter().any(is_lost), "{events:?}");
+        assert_eq!(number(&sessions, &id, "n").await, 1);
+    }
+}
+
+/// One whose outcome is unknown is no refusal, and is told of as what it is.
+pub async fn counts_no_unknown_outcome_as_a_refusal(h: &dyn Harness) {
+    let (driver, sessions) = over_trouble(h, LockMode::Optimistic).await;
+    let id = plain(&sessions).await;
+    for takes in [false, true] {
+        let before = sessions.counters();
+        let mut session = open(&sessions, &id).await;
+        session.insert("n", &takes).expect("a change");
+        let log = Log::capture();
+        driver.layer().next(Verb::Save, Fault::LostAnswer);
+        if takes {
+            let taken = session.take::<String>("place").await;
+            failed(LockMode::Optimistic, &taken);
+        } else {
+            failed(LockMode::Optimistic, &session.close().await);
+        }
+        let warnings = log.take_warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].text.contains("is not known"), "{warnings:?}");
+        saved(&mut session).await;
+        let after = sessions.counters();
+        assert_eq!(after.unknown_writes, before.unknown_writes + 1);
+        assert_eq!(after.refused_writes, 0);
+    }
+}
+
+/// A take that was refused says nothing of other changes: when they are dropped, that is told.
+pub async fn tells_of_changes_dropped_after_a_refused_take(h: &dyn Harness) {
+    let (driver, sessions) = over_trouble(h, LockMode::Optimistic).await;
+    let id = plain(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.insert("n", &1).expect("a change");
+    let trouble = Fault::Refused(ErrorKind::Full);
+    driver.layer().next(Verb::Save, trouble);
+    failed(LockMode::Optimistic, &session.take::<String>("place").await);
+    let log = Log::capture();
+    drop(session);
+    assert_eq!(log.take_warnings().len(), 1);
+    let counters = sessions.counters();
+    assert_eq!((counters.refused_writes, counters.dropped_changes), (1, 1));
 }
 
 /// Also when others saved in between, and when more was changed before it was called again.

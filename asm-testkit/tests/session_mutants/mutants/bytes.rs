@@ -7,7 +7,7 @@ mutants! {
     decodes_before_it_accepts {
         kills: [bytes::decodes_no_body_for_a_forged_secret],
         wrong: {
-            "accept.rs" by: { head.standing(secret, now) } => {
+            "accept.rs" whatever_the_secret: { head.standing(secret, now) } => {
                 let _ = shared.envelope.decode_body(Place::of(key), body.clone());
                 head.standing(secret, now)
             }
@@ -150,6 +150,7 @@ mutants! {
             bytes::refuses_a_record_that_was_cut,
             bytes::survives_flipped_bits,
             bytes::survives_lying_lengths,
+            bytes::survives_hostile_records,
         ],
         wrong: {
             "wire.rs" bytes: { self.0.split_at_checked(len).ok_or_else(too_short)? } => {

@@ -353,8 +353,8 @@ mutants! {
     saves_what_a_failed_closure_changed {
         kills: [changes::saves_nothing_of_a_failed_handler],
         wrong: {
-            "transact.rs" transact: { session.discard(); return Err(error); } => {
-                let _ = session.store(true).await;
+            "transact.rs" run: { self.give_up_all(release); return Err(error); } => {
+                let _ = self.store(release).await;
                 return Err(error);
             }
         },
@@ -395,6 +395,59 @@ mutants! {
                 }
                 opened
             }
+        },
+    }
+
+    /// What was read does not count when everything is removed.
+    clears_what_was_read_and_changed {
+        kills: [changes::conflicts_on_what_was_read_before_a_clear],
+        wrong: {
+            "journal.rs" cleared_unknown: { seen.is_stale(key, &self.base) } => { false }
+        },
+    }
+
+    /// Only what was written is checked, also when the application is strict.
+    is_never_strict {
+        kills: [changes::conflicts_on_every_stale_read_when_strict],
+        wrong: {
+            "journal.rs" resolve: { conflicts.extend(self.stale()); } => { let _ = strict; }
+        },
+    }
+
+    /// A record that is read again is adopted twice.
+    catches_up_twice {
+        kills: [changes::runs_a_closure_once_for_each_newer_version],
+        wrong: {
+            "accept.rs" catch_up: { self.go_on_from(newer, true) } => {
+                self.adopt(newer)?;
+                self.journal.rebase(Arc::clone(&self.record.entries))
+            }
+        },
+    }
+
+    /// What was taken takes later changes of its entry with it.
+    takes_later_changes_along {
+        kills: [changes::keeps_what_is_changed_after_a_take_without_an_answer],
+        wrong: {
+            "journal.rs" taken: { self.changes.get_mut(key) } => {
+                self.changes.remove(key).and(None)
+            }
+        },
+    }
+
+    /// A take knows nothing of what follows from the open.
+    takes_by_the_stored_head {
+        kills: [changes::keeps_the_lifetime_through_a_take],
+        wrong: {
+            "in_flight.rs" prepare_take: { let _ = head.apply(change, now); } => { let _ = change; }
+        },
+    }
+
+    /// Only dropped entries are warned of.
+    drops_changes_of_the_head_silently {
+        kills: [changes::warns_of_dropped_changes_beside_the_entries],
+        wrong: {
+            "session.rs" drop: { self.is_modified() } => { self.journal.is_modified() }
         },
     }
 }

@@ -22,7 +22,7 @@ mutants! {
             profiles::keeps_an_accepted_profile_through_foreign_saves,
         ],
         wrong: {
-            "accept.rs" adopt: { self.record = record; } => {
+            "accept.rs" go_on_from: { self.record = record; } => {
                 self.record = match self.mode {
                     LockMode::Off => Record { head: self.record.head.clone(), ..record },
                     _ => record,
@@ -113,7 +113,7 @@ mutants! {
     a_result_outlives_its_ttl {
         kills: [extras::reuses_no_result_after_its_ttl],
         wrong: {
-            "once.rs" land: { ttl.max(SHORTEST) } => { ttl.max(Duration::from_secs(3600)) }
+            "once.rs" try_to_land: { ttl.max(SHORTEST) } => { ttl.max(Duration::from_secs(3600)) }
         },
     }
 
@@ -200,7 +200,7 @@ mutants! {
             extras::transacts_for_many,
         ],
         wrong: {
-            "transact.rs" transact: { left > 0 } => {
+            "transact.rs" run: { left > 0 } => {
                 let _ = left;
                 false
             }
@@ -292,6 +292,55 @@ mutants! {
         kills: [extras::keeps_a_lock_alive],
         wrong: {
             "open.rs" claim: { self.label.clone() } => { asm_core::Label::new("") }
+        },
+    }
+
+    /// A transaction believes what the store did not say.
+    transacts_without_asking_again {
+        kills: [
+            extras::transacts_once_although_answers_get_lost,
+            extras::tells_of_a_transaction_whose_outcome_is_unknown,
+        ],
+        wrong: {
+            "transact.rs" run: { self.store_for_certain(release).await } => {
+                self.store(release).await
+            }
+        },
+    }
+
+    /// A transaction gives away a lock that was held before.
+    transacts_the_lock_away {
+        kills: [extras::transacts_in_a_session_that_is_open],
+        wrong: {
+            "transact.rs" transact: { !self.is_locked() } => { true }
+        },
+    }
+
+    /// A transaction replaces ids although nobody is given them.
+    transacts_ids_away {
+        kills: [extras::hands_out_the_new_id_of_a_transaction],
+        wrong: {
+            "transact.rs" transact: { self.with_lock_on_open().with_kept_ids() } => {
+                self.with_lock_on_open()
+            }
+        },
+    }
+
+    /// Whose work failed is told of the release instead.
+    tells_of_the_release_of_a_flight {
+        kills: [extras::tells_what_became_of_the_work_itself],
+        wrong: {
+            "once.rs" once: { flight.make_way().await; } => { flight.lock.release().await?; }
+        },
+    }
+
+    /// A keeper stays with the session that was deleted.
+    leaves_keepers_behind {
+        kills: [extras::keeps_the_lock_of_a_session_begun_after_a_delete],
+        wrong: {
+            "access.rs" begin_again: { std::mem::swap(&mut self.lock, &mut next.lock); } => {
+                let _ = &next.lock;
+            }
         },
     }
 }

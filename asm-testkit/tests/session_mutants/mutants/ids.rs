@@ -224,9 +224,9 @@ mutants! {
         kills: [ids::saves_into_the_same_session_after_a_renewal],
         wrong: {
             "accept.rs" accept: {
-                self.zombie |= matches!(accepted.standing, Standing::Zombie { .. });
+                self.zombie |= !matches!(accepted.standing, Standing::Current | Standing::Pending);
             } => {
-                if matches!(accepted.standing, Standing::Zombie { .. }) {
+                if !matches!(accepted.standing, Standing::Current | Standing::Pending) {
                     return Err(self.stale());
                 }
             }
@@ -388,6 +388,17 @@ mutants! {
                 let mut stored = [0; SecretHash::LEN];
                 stored[..Self::LEN].copy_from_slice(&self.bytes);
                 SecretHash(stored)
+            }
+        },
+    }
+
+    /// A running session goes by the standing of its id.
+    ends_with_the_grace_of_its_id {
+        kills: [ids::saves_after_the_grace_of_its_id_is_over],
+        wrong: {
+            "accept.rs" by_epoch: { accepted.record.head.epoch != epoch } => {
+                let _ = epoch;
+                matches!(accepted.standing, Standing::Stale | Standing::Unknown)
             }
         },
     }

@@ -25,9 +25,10 @@ mutants! {
     leaves_deadlines_to_the_store {
         kills: [lifetimes::opens_nothing_past_its_deadline_whatever_the_store_kept],
         wrong: {
-            "accept.rs" by: {
-                shared.lifetimes.deadline(&head).is_some_and(|end| end <= now)
+            "accept.rs" alive: {
+                shared.lifetimes.deadline(&self.record.head).is_some_and(|end| end <= now)
             } => {
+                let _ = now;
                 false
             }
         },

@@ -6,6 +6,7 @@ mod changes;
 mod extras;
 mod ids;
 mod lifetimes;
+mod members;
 mod profiles;
 mod round_trips;
 mod session_trouble;
@@ -40,7 +41,7 @@ pub(crate) struct Place {
 }
 
 /// The parts of the list.
-const TABLES: [&[Mutant]; 8] = [
+const TABLES: [&[Mutant]; 9] = [
     changes::MUTANTS,
     ids::MUTANTS,
     extras::MUTANTS,
@@ -49,6 +50,7 @@ const TABLES: [&[Mutant]; 8] = [
     bytes::MUTANTS,
     round_trips::MUTANTS,
     session_trouble::MUTANTS,
+    members::MUTANTS,
 ];
 
 impl Mutant {

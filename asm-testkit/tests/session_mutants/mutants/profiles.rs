@@ -152,7 +152,11 @@ mutants! {
     replaces_no_id_by_verdict {
         kills: [profiles::replaces_the_id_by_verdict],
         wrong: {
-            "open.rs" obey: { verdicts.rotation = Some(rotation); } => { let _ = rotation; }
+            "open.rs" obey: {
+                verdicts.rotation = Some(before.map_or(rotation, |it| it.stricter(rotation)));
+            } => {
+                let _ = (before, rotation);
+            }
         },
     }
 
@@ -173,6 +177,17 @@ mutants! {
             "open.rs" judge: { shared.judge.zombie(&info, age).await } => {
                 let _ = age;
                 Verdict::Allow
+            }
+        },
+    }
+
+    /// Of two decisions the later one holds.
+    obeys_the_second_verdict {
+        kills: [profiles::obeys_the_stricter_of_two_verdicts],
+        wrong: {
+            "open.rs" obey: { before.map_or(rotation, |it| it.stricter(rotation)) } => {
+                let _ = before;
+                rotation
             }
         },
     }

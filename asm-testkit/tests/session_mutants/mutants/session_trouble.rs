@@ -70,7 +70,7 @@ mutants! {
             session_trouble::leaves_no_lock_of_a_request_that_was_dropped,
         ],
         wrong: {
-            "lock.rs" abandon: { self.driver().abandon(&self.key, &token); } => {
+            "lock.rs" abandon: { self.driver().abandon(&key, &token); } => {
                 let _ = token;
             }
         },
@@ -188,6 +188,43 @@ mutants! {
             "save.rs" write_by_all_means: { self.merge(newer)?; } => {
                 self.tell_refused(&SessionError::LockLost);
                 self.merge(newer)?;
+            }
+        },
+    }
+
+    /// Another lock is taken in place of a lost one, whatever was to be saved under that.
+    replaces_a_lost_lock {
+        kills: [session_trouble::replaces_no_lost_lock_under_changes],
+        wrong: {
+            "locking.rs" lock: { self.lock.is_lost() && self.is_modified() } => { false }
+        },
+    }
+
+    /// A renewal takes a lock for lost that is on its way back.
+    takes_a_release_for_a_loss {
+        kills: [session_trouble::tells_of_no_lost_lock_when_it_was_released],
+        wrong: {
+            "lock.rs" renew: { !held && !self.place().leaving } => { !held }
+        },
+    }
+
+    /// What nobody knows counts as refused.
+    takes_the_unknown_for_refused {
+        kills: [session_trouble::counts_no_unknown_outcome_as_a_refusal],
+        wrong: {
+            "locking.rs" tell_refused: { self.in_flight.is_some() || error.is_unknown() } => {
+                false
+            }
+        },
+    }
+
+    /// A refused take hides what is dropped after it.
+    hides_what_is_dropped_after_a_take {
+        kills: [session_trouble::tells_of_changes_dropped_after_a_refused_take],
+        wrong: {
+            "take.rs" take: { self.tell_refused(error); } => {
+                self.told = true;
+                self.tell_refused(error);
             }
         },
     }
