@@ -1,0 +1,48 @@
+//! A driver that lies about its records.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use asm_core::{Driver, Key, Open, Opened, Redacted};
+use asm_testkit::{Layer, Layered};
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A driver that shows what it is told to instead of a record.
+#[derive(Debug)]
+pub struct Showing {
+    inner: Arc<dyn Driver>,
+    instead: Mutex<Option<Redacted>>,
+}
+
+impl Showing {
+    /// Over this one, and showing what that has.
+    #[must_use]
+    pub fn over(inner: Arc<dyn Driver>) -> Arc<Layered<Self>> {
+        Arc::new(Layered::new(Self {
+            inner,
+            instead: Mutex::default(),
+        }))
+    }
+
+    /// Shows this from now on, or with `None` what there is.
+    pub fn show(&self, instead: Option<Bytes>) {
+        let mut shown = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = instead.map(Redacted::from);
+    }
+}
+
+#[async_trait]
+impl Layer for Showing {
+    fn inner(&self) -> &dyn Driver {
+        &self.inner
+    }
+
+    async fn open(&self, key: &Key, req: Open) -> asm_core::Result<Opened> {
+        let mut opened = self.inner.open(key, req).await?;
+        let instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Opened::Found { snapshot, .. }, Some(instead)) = (&mut opened, &*instead) {
+            snapshot.data = instead.clone();
+        }
+        Ok(opened)
+    }
+}
