@@ -1,9 +1,10 @@
 -- One step towards the lock.
 --
 -- KEYS: record, lock, queue, fields
--- ARGV: shift, channel, confirm, token, epoch, hold in ms, label, what is left of the wait in
+-- ARGV: time, channel, confirm, token, epoch, hold in ms, label, what is left of the wait in
 --       microseconds, limit of the queue or '', 'join' or 'leave', how long a ticket lives without
---       a sign of life in microseconds, the version that is known or '', '1' when a GET follows
+--       a sign of life in microseconds, the version that is known or '', '1' when a GET
+--       follows, how long the queue must stay in ms
 -- Answer: 'held', fence, left in ms, now, wakes[, record] | 'queued', look again after ms, wakes
 --         | 'busy' | 'full' | 'missing' | 'ended', each with its wakes
 --
@@ -23,9 +24,9 @@ end
 
 if not grant or is_granted_to(token) then
   if not grant then
-    hand(token, '1', text, hold)
+    hand(token, '1-', text, hold)
   elseif not is_held_by(token) then
-    grant = token .. '1' .. text
+    grant = token .. '1' .. grant:sub(18, 18) .. text
     call('SET', LOCK, grant, 'PX', hold)
   end
   local answer = {'held', fence, call('PTTL', RECORD), now, wakes}
@@ -71,13 +72,15 @@ if not ticket then
     token = token, to = now + wait, epoch = epoch, place = place, label = text, channel = ME,
   }
   call('HSET', QUEUE, 't', place + 1, '#' .. place, token)
+  if grant:sub(18, 18) ~= 'w' then
+    call('SETRANGE', LOCK, 17, 'w')
+  end
 end
 call('HSET', QUEUE, token, struct.pack(
   '>I8I8c8I8B', ticket.to, now + silence, ticket.epoch, ticket.place, #ticket.label
 ) .. ticket.label .. ticket.channel)
-local ends = math.ceil(wait / 1000) + 1
-if call('PTTL', QUEUE) < ends then
-  call('PEXPIRE', QUEUE, ends)
+if call('PTTL', QUEUE) < tonumber(ARGV[14]) then
+  call('PEXPIRE', QUEUE, ARGV[14])
 end
 
 -- Everybody looks when the session's life is over; only the next in the queue when the grant is, so

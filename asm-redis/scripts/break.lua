@@ -1,7 +1,7 @@
 -- Ends a grant by force: the one of this fence, or whichever there is.
 --
 -- KEYS: record, lock, queue, fields
--- ARGV: shift, channel, confirm, fence or ''
+-- ARGV: time, channel, confirm, fence or ''
 -- Answer: 'done', fence, label, wakes | 'not', wakes
 --
 -- Contract: "Of two that name the same grant exactly one breaks it; a later grant is never broken

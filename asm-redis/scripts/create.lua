@@ -1,8 +1,8 @@
 -- Stores a first record.
 --
 -- KEYS: record, lock, queue, fields[, stage]
--- ARGV: shift, channel, confirm, op id, '1' for a resend, lifetime in ms, the token of the lock or
---       '', hold in ms, label, the whole record or '' when it is staged
+-- ARGV: time, channel, confirm, op id, '1' for a resend, lifetime in ms, the token of the lock or
+--       '', hold in ms, label, the whole record or '' when it is staged, '1' to publish
 -- Answer: 'done', number, fence or 0, now, wakes | 'taken' | 'unknown'
 --
 -- Contract: "Creating on a taken key is refused and changes nothing; of n concurrent creators
@@ -43,10 +43,14 @@ if STAGE then
 else
   call('SET', RECORD, ARGV[10], 'PX', ttl)
 end
--- What an earlier session of this name left is over.
+-- What an earlier session of this name left is over, and so is it for whoever followed it: nobody
+-- publishes that a lifetime has ended.
 clear(KEYS[4])
+if ARGV[11] == '1' then
+  call('PUBLISH', RECORD .. ':feed', 'c' .. struct.pack('>I8', 1) .. op .. string.rep('\0', 8))
+end
 fence = 0
 if token ~= '' then
-  hand(token, '1', ARGV[9], hold)
+  hand(token, '1-', ARGV[9], hold)
 end
 return {'done', 1, fence, now, wakes}

@@ -1,7 +1,7 @@
 -- Removes a session, if the guard holds.
 --
 -- KEYS: record, lock, queue, fields
--- ARGV: shift, channel, confirm, '1' for a guard, epoch, version, the token that holds or '', '1'
+-- ARGV: time, channel, confirm, '1' for a guard, epoch, version, the token that holds or '', '1'
 --       to publish
 -- Answer: 'done' | 'nothing' | 'ended' | 'locked' | 'lost', each with its wakes
 --         | 'conflict', record, left in ms, now, wakes
@@ -28,7 +28,7 @@ if guarded == '1' then
     return {'conflict', call('GET', RECORD), call('PTTL', RECORD), now, wakes}
   end
 end
-if publish == '1' then
+if publish == '1' and head:byte(94) >= 2 then
   call('PUBLISH', RECORD .. ':feed', 'e' .. head:sub(5, 20) .. head:sub(45, 52))
 end
 call('UNLINK', RECORD)

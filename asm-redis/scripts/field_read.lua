@@ -1,7 +1,7 @@
 -- Reads one field.
 --
 -- KEYS: record, fields
--- ARGV: shift, epoch, name, first item, the item behind the last or '' for all
+-- ARGV: time, epoch, name, first item, the item behind the last or '' for all
 -- Answer: 'missing' | 'ended' | 'absent' | 'b' and chunks | 'n', number | 'l' and items
 --
 -- Contract: "Fields exist only with their session."

@@ -1,7 +1,7 @@
 -- Changes one field.
 --
 -- KEYS: record, fields
--- ARGV: shift, epoch, op id, how long ago the first sending was at most in microseconds or '', name,
+-- ARGV: time, epoch, op id, how long ago the first sending was at most in microseconds or '', name,
 --       'set', 'incr', 'append', 'push', 'take' or 'clear', value, how much the fields may weigh
 -- Answer: 'missing' | 'unknown' | 'ended' | 'large' | 'd' | 'n', number | 'l', length | 'w' | 'v'
 --         | 't' for nothing | 'tb', chunks | 'tn', number | 'tl', items
@@ -181,8 +181,9 @@ call('HSET', FIELDS, 'o' .. op, struct.pack('>I8', now) .. answer, 'r', ring .. 
 if not state then
   local left = call('PTTL', RECORD)
   if left > 0 then
-    call('PEXPIRE', FIELDS, left)
+    call('PEXPIRE', FIELDS, string.format('%.0f', left))
   end
-  call('SETRANGE', RECORD, 93, '\1')
+  local flags = head:byte(94)
+  call('SETRANGE', RECORD, 93, string.char(flags - flags % 2 + 1))
 end
 return shown(answer)

@@ -1,7 +1,7 @@
 -- Who holds the lock and who waits, in order.
 --
 -- KEYS: record, lock, queue, fields
--- ARGV: shift, channel, confirm
+-- ARGV: time, channel, confirm
 -- Answer: wakes, {fence, label, left in ms, '1' if the holder knows} or {}, and of each waiter
 --         label, left in microseconds
 if head == '' then

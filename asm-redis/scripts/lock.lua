@@ -1,7 +1,8 @@
 -- The lock: a grant, and the queue behind it. Part of every script that changes who holds it.
 --
 -- KEYS[2] is the grant, a string that expires with it: token (16), '1' if the holder knows of it
--- and '0' between a hand-off and the waiter's next call, label.
+-- and '0' between a hand-off and the waiter's next call, 'w' if there may be a queue and '-' if there
+-- is none, label.
 --
 -- KEYS[3] is the queue, a hash: 'h' and 't' are the places of the head and behind the tail; '#' and
 -- a place name the token there; a token (16 bytes) names its ticket: until (8) and silent (8) in
@@ -41,11 +42,14 @@ local function lives(ticket)
   return ticket.to > now and ticket.silent > now and ticket.epoch == head:sub(45, 52)
 end
 
+-- Answers whether there is still a queue.
 local function drop(ticket)
   call('HDEL', QUEUE, ticket.token, '#' .. ticket.place)
   if call('HLEN', QUEUE) == 2 then
     call('DEL', QUEUE)
+    return false
   end
+  return true
 end
 
 -- The ticket of this token, unless it is over.
@@ -85,10 +89,10 @@ local function front()
   return false
 end
 
-local function hand(token, confirmed, label, hold)
+local function hand(token, state, label, hold)
   fence = fence + 1
   call('SETRANGE', RECORD, 85, struct.pack('>I8', fence))
-  grant = token .. confirmed .. label
+  grant = token .. state .. label
   call('SET', LOCK, grant, 'PX', hold)
 end
 
@@ -99,8 +103,8 @@ local function settle()
   end
   local ticket = front()
   if ticket then
-    drop(ticket)
-    hand(ticket.token, '0', ticket.label, CONFIRM)
+    local more = drop(ticket)
+    hand(ticket.token, more and '0w' or '0-', ticket.label, CONFIRM)
     wake(ticket.token, ticket.channel)
   end
 end
@@ -116,7 +120,7 @@ end
 
 -- Of the one who holds it and does not know, or of whoever.
 local function label()
-  return grant:sub(18)
+  return grant:sub(19)
 end
 
 local function was_released(token)

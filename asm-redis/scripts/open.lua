@@ -1,7 +1,7 @@
 -- Tries the lock for an open; the record follows by a GET of its own.
 --
 -- KEYS: record, lock, queue
--- ARGV: shift, channel, confirm, token, proof, hold in ms, label
+-- ARGV: time, channel, confirm, token, proof, hold in ms, label
 -- Answer: 'missing' | 'unproven', now | 'busy', now, wakes | 'held', fence, now, wakes
 --
 -- Contract: "The lock is granted only to a proof that the head accepts; otherwise record, lock and
@@ -22,5 +22,5 @@ end
 if grant or was_released(token) then
   return {'busy', now, wakes}
 end
-hand(token, '1', ARGV[7], ARGV[6])
+hand(token, '1-', ARGV[7], ARGV[6])
 return {'held', fence, now, wakes}

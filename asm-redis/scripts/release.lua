@@ -1,7 +1,7 @@
 -- Ends a grant and hands the lock on, or withdraws a ticket.
 --
 -- KEYS: record, lock, queue, fields
--- ARGV: shift, channel, confirm, token, '1' when an acquisition of this token may still be under
+-- ARGV: time, channel, confirm, token, '1' when an acquisition of this token may still be under
 --       way: it is remembered as released in any case then, so that it is not granted afterwards
 -- Answer: 'done' | 'withdrawn' | 'not', each with its wakes
 --

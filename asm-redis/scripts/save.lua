@@ -1,9 +1,9 @@
 -- Writes a new version, if the guard holds.
 --
 -- KEYS: record, lock, queue, fields[, stage]
--- ARGV: shift, channel, confirm, op id, '1' for a resend, epoch, version (number and op id), the
---       token that holds or '', stamp, lifetime in ms, '1' to release, '1' to publish, blank head
---       and bytes, or '' when they are staged
+-- ARGV: time, channel, confirm, op id, '1' for a resend, epoch, version (number and op id), the
+--       token that holds or '', stamp, lifetime in ms, '1' to release, '1' to publish, the
+--       bytes, or '' when they are staged behind room for the head
 -- Answer: 'done', number, now, wakes | 'conflict', record, left in ms, now, wakes
 --         | 'missing' | 'unknown' | 'ended' | 'locked' | 'lost', each with its wakes
 --
@@ -64,21 +64,22 @@ if STAGE then
   call('RENAME', STAGE, RECORD)
   call('PEXPIRE', RECORD, ttl)
 else
-  call('SET', RECORD, ARGV[13], 'PX', ttl)
-  call('SETRANGE', RECORD, 0, head)
+  call('SET', RECORD, head .. ARGV[13], 'PX', ttl)
 end
-if head:byte(94) == 1 then
+if head:byte(94) % 2 == 1 then
   call('PEXPIRE', KEYS[4], ttl)
 end
-if publish == '1' then
+if publish == '1' and head:byte(94) >= 2 then
   local kind = rotated and 'r' or 's'
   call('PUBLISH', RECORD .. ':feed', kind .. head:sub(5, 20) .. stamp:sub(1, 8))
 end
+local queue = true
 if release then
+  queue = grant:sub(18, 18) == 'w'
   call('DEL', LOCK)
   grant = false
 end
-if renewed then
+if renewed and queue then
   -- Whoever waits opened under an epoch that is over.
   local all = call('HGETALL', QUEUE)
   for i = 1, #all, 2 do
@@ -90,5 +91,7 @@ if renewed then
     call('DEL', QUEUE)
   end
 end
-settle()
+if queue then
+  settle()
+end
 return {'done', number, now, wakes}

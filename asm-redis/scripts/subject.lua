@@ -3,13 +3,17 @@
 -- KEYS[1] is a hash: 'g' is the generation, 'q' how many entries were ever made; a session's handle
 -- (16 bytes) names its entry: since (8), generation (8), how many entries were made before it (8).
 -- KEYS[2] is a sorted set of the handles by the end of their entries in microseconds. Both expire
--- with the last entry. ARGV[1] is what the time is moved by.
+-- with the last entry. ARGV[1] is the time in microseconds, or '' for
+-- that of the server.
 --
 -- Contract: "A cap holds under parallel calls.", "Entries whose session is gone do not count."
 local call = redis.call
 local INDEX, UNTIL = KEYS[1], KEYS[2]
-local clock = call('TIME')
-local now = clock[1] * 1000000 + clock[2] + ARGV[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local clock = call('TIME')
+  now = clock[1] * 1000000 + clock[2]
+end
 local over = call('ZRANGEBYSCORE', UNTIL, '-inf', string.format('%.0f', now))
 for _, handle in ipairs(over) do
   call('HDEL', INDEX, handle)
@@ -30,7 +34,7 @@ local function finish()
     return
   end
   call('HSET', INDEX, 'g', string.format('%.0f', generation))
-  local left = math.ceil((tonumber(newest[2]) - now) / 1000)
+  local left = string.format('%.0f', math.ceil((tonumber(newest[2]) - now) / 1000))
   call('PEXPIRE', INDEX, left)
   call('PEXPIRE', UNTIL, left)
 end

@@ -1,7 +1,7 @@
 -- Drops entries.
 --
 -- KEYS: index, index by end
--- ARGV: shift, handles
+-- ARGV: time, handles
 -- Answer: how many there were
 local dropped = 0
 for i = 2, #ARGV do

@@ -1,7 +1,7 @@
 -- The entries of a subject.
 --
 -- KEYS: index, index by end
--- ARGV: shift
+-- ARGV: time
 -- Answer: generation, now, and of each entry its handle and its bytes
 local answer = {string.format('%.0f', generation), now, {}}
 local all = call('HGETALL', INDEX)

@@ -1,7 +1,7 @@
 -- Lists a session under a subject, unless that would be one too many.
 --
 -- KEYS: index, index by end
--- ARGV: shift, handle, how long the entry may stay in microseconds, cap or ''
+-- ARGV: time, handle, how long the entry may stay in microseconds, cap or ''
 -- Answer: 'done', generation | 'full'
 --
 -- Contract: "Reserving an entry again refreshes its lifetime and generation and keeps its place."

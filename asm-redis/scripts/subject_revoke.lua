@@ -1,7 +1,7 @@
 -- Starts a new generation.
 --
 -- KEYS: index, index by end
--- ARGV: shift, the handle to keep or ''
+-- ARGV: time, the handle to keep or ''
 -- Answer: generation, and the handles of all other entries
 advance()
 local answer = {string.format('%.0f', generation), {}}

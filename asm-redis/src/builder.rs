@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use asm_core::{Clock, Error, ErrorKind, Result};
+use asm_core::{Clock, Error, ErrorKind, Result, Timestamp};
 use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
 use crate::{
@@ -58,7 +58,7 @@ pub struct RedisBuilder {
     notifications: bool,
     check: bool,
     clock: Option<Arc<dyn Clock>>,
-    shift: Option<Shift>,
+    time: Option<SteppedTime>,
 }
 
 /// Which servers, beside the URL.
@@ -78,21 +78,33 @@ enum Servers {
     Pool(deadpool_redis::Pool, Option<redis::Client>),
 }
 
-/// By how much a driver's scripts take the server's clock to be ahead, in microseconds: how a test
-/// moves time.
+/// Time that a test moves, for all drivers that share it. It is what scripts take for the time, and
+/// what is kept for a while is kept [`SteppedTime::SLOWER`] times as long, so that the time that
+/// passes on the server cannot be told.
 #[doc(hidden)]
-#[derive(Clone, Debug, Default)]
-pub struct Shift(Arc<AtomicU64>);
+#[derive(Clone, Debug)]
+pub struct SteppedTime(Arc<AtomicU64>);
 
-impl Shift {
-    /// Moves the time of all drivers that share it.
+impl SteppedTime {
+    /// How much slower everything ends on the server.
+    pub const SLOWER: u32 = 10_000;
+
+    /// A time that begins here.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(now.as_micros())))
+    }
+
+    /// Moves it.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         self.0.fetch_add(by, Ordering::SeqCst);
     }
 
-    pub(crate) fn micros(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+    /// The present.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -125,7 +137,7 @@ impl RedisBuilder {
             notifications: true,
             check: true,
             clock: None,
-            shift: None,
+            time: None,
         }
     }
 
@@ -283,10 +295,10 @@ impl RedisBuilder {
         self
     }
 
-    /// Lets a test move the time of the scripts.
+    /// Lets a test move the time of what is stored.
     #[doc(hidden)]
-    pub fn shift(mut self, shift: Shift) -> Self {
-        self.shift = Some(shift);
+    pub fn time(mut self, time: SteppedTime) -> Self {
+        self.time = Some(time);
         self
     }
 
@@ -319,7 +331,7 @@ impl RedisBuilder {
                 .clock
                 .clone()
                 .unwrap_or_else(|| Arc::new(MonotonicClock::new())),
-            shift: self.shift.clone(),
+            time: self.time.clone(),
             notifications: self.notifications,
         };
         let connections = self.connections.clamp(1, 64);

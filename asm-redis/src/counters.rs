@@ -32,7 +32,7 @@ pub struct Counters {
     pub waiting: usize,
     /// Subscribers of this process.
     pub following: usize,
-    /// Calls, and tasks of the driver, that are under way.
+    /// Tasks of the driver that are under way: what goes on without its caller.
     pub under_way: usize,
 }
 

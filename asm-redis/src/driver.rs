@@ -10,7 +10,7 @@ use std::{
 
 use asm_core::{
     ChangeFeed, Clock, Driver, DriverInfo, Error, ErrorKind, Key, LockToken, LocklessFields,
-    Result, Shared, SubjectIndex,
+    Result, Shared, SubjectIndex, Timestamp,
 };
 use redis::{Cmd, Pipeline, Value};
 use tokio::runtime::Handle;
@@ -18,12 +18,12 @@ use tokio::runtime::Handle;
 use crate::{
     Counters, RedisBuilder,
     access::Topology,
-    builder::Shift,
+    builder::SteppedTime,
     counters::Tally,
     hub::Hub,
     keys::{Prefix, SessionKeys},
     link::{Links, Sending},
-    scripts::{Reply, Script},
+    scripts::{self, Reply, Script, millis, strange},
 };
 
 /// Sessions in Redis or Valkey. A clone is a further handle; so is another driver with the same
@@ -53,7 +53,7 @@ pub(crate) struct Settings {
     pub(crate) max_record: usize,
     pub(crate) stage_above: usize,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) shift: Option<Shift>,
+    pub(crate) time: Option<SteppedTime>,
     pub(crate) notifications: bool,
 }
 
@@ -104,9 +104,10 @@ impl RedisDriver {
         }
     }
 
-    /// Waits until everything has been heard that was published before.
+    /// Waits until everything has been answered that was sent before, and heard that was published.
     #[doc(hidden)]
     pub async fn caught_up(&self) {
+        self.inner.links.caught_up().await;
         self.inner.hub.caught_up().await;
     }
 
@@ -120,7 +121,13 @@ impl RedisDriver {
             Error::new(ErrorKind::Other, "the system gives no random bytes").because(error)
         })?;
         let tally = Arc::new(Tally::default());
-        let links = Links::new(topology, connections, settings.deadline, Arc::clone(&tally));
+        let links = Links::new(
+            topology,
+            connections,
+            settings.deadline,
+            runtime.clone(),
+            Arc::clone(&tally),
+        );
         let links = Arc::new(links);
         let hub = Hub::new(
             Arc::clone(&links),
@@ -145,9 +152,30 @@ impl RedisDriver {
         self.inner.settings.prefix.session(key)
     }
 
-    pub(crate) fn shift(&self) -> u64 {
-        let shift = &self.inner.settings.shift;
-        shift.as_ref().map_or(0, Shift::micros)
+    /// The time for a script: empty for that of the server.
+    pub(crate) fn time(&self) -> String {
+        let time = &self.inner.settings.time;
+        let time = time.as_ref().map(|time| time.now().as_micros());
+        time.map_or_else(String::new, |micros| micros.to_string())
+    }
+
+    /// What the server answered to TIME, unless a test has a time of its own.
+    pub(crate) fn time_of(&self, answer: Value) -> Result<Timestamp> {
+        match &self.inner.settings.time {
+            Some(time) => Ok(time.now()),
+            None => scripts::time(answer),
+        }
+    }
+
+    /// How long the server keeps what is to be kept that long, in milliseconds.
+    pub(crate) fn keep(&self, duration: Duration) -> u64 {
+        millis(duration).saturating_mul(self.slower().into())
+    }
+
+    /// How much slower everything ends on the server: 1, but in tests.
+    pub(crate) fn slower(&self) -> u32 {
+        let time = &self.inner.settings.time;
+        time.as_ref().map_or(1, |_| SteppedTime::SLOWER)
     }
 
     pub(crate) fn check_size(&self, len: usize) -> Result<()> {
@@ -168,17 +196,17 @@ impl RedisDriver {
         around: Around<'_>,
         arguments: impl Fn(&mut Cmd, Sending),
     ) -> Result<Answered> {
-        let shift = self.shift();
+        let time = self.time();
         let pack = |sending: Sending| {
             let mut pipeline = Pipeline::with_capacity(4);
             if let Some((stage, bytes)) = &around.staged {
-                let longest = crate::scripts::millis(2 * self.inner.settings.deadline);
+                let longest = millis(2 * self.inner.settings.deadline);
                 let mut set = redis::cmd("SET");
                 set.arg(*stage).arg(*bytes).arg("PX").arg(longest);
                 pipeline.add_command(set);
             }
             let mut cmd = script.command(sending, names);
-            cmd.arg(shift);
+            cmd.arg(&time);
             arguments(&mut cmd, sending);
             pipeline.add_command(cmd);
             for (command, name) in around.then {
@@ -186,14 +214,19 @@ impl RedisDriver {
             }
             pipeline
         };
-        let values = self.inner.links.call(keys.record(), pack).await?;
+        let links = &self.inner.links;
+        let values = if around.once {
+            links.call_once(keys.record(), pack).await?
+        } else {
+            links.call(keys.record(), pack).await?
+        };
         let mut values = values.into_iter();
         if around.staged.is_some() {
             values.next();
         }
-        let reply = values.next().ok_or_else(crate::scripts::strange)?;
+        let reply = values.next().ok_or_else(strange)?;
         Ok(Answered {
-            reply: Reply::of(reply)?,
+            reply: Reply::of(reply, self.slower())?,
             then: values,
         })
     }
@@ -214,7 +247,7 @@ impl RedisDriver {
             staged = [keys.record(), &lock, &queue, &fields, stage];
             names = &staged;
         }
-        let confirm = crate::scripts::millis(2 * self.inner.settings.recheck);
+        let confirm = self.keep(2 * self.inner.settings.recheck);
         self.run(keys, script, names, around, |cmd, sending| {
             cmd.arg(self.inner.hub.channel()).arg(confirm);
             arguments(cmd, sending);
@@ -263,6 +296,8 @@ pub(crate) struct Around<'a> {
     pub(crate) staged: Option<(&'a str, &'a [u8])>,
     /// After it: commands on names.
     pub(crate) then: &'a [(&'static str, &'a str)],
+    /// Whether it must not happen twice.
+    pub(crate) once: bool,
 }
 
 /// What came back.

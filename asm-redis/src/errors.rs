@@ -1,5 +1,7 @@
 //! What a server or a connection refuses, as kinds of errors.
 
+use std::{fmt, sync::Arc};
+
 use asm_core::{Error, ErrorKind};
 use redis::{RedisError, ServerError};
 
@@ -21,6 +23,26 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same, for another who waited for the same thing.
+    pub(crate) fn for_another(common: Arc<Self>) -> Self {
+        let (error, what): (_, fn(Error) -> Self) = match &*common {
+            Self::Later(error) => (error, Self::Later),
+            Self::Broken { error, .. } => (error, |error| Self::Broken { error, sent: false }),
+            Self::Final(error) => (error, Self::Final),
+            _ => return Self::Final(Error::new(ErrorKind::Other, "no connection was made")),
+        };
+        let kind = error.kind();
+        let error = Error::new(kind, "no connection to the server could be made");
+        what(error.because(Common(common)))
+    }
+
+    fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Later(error) | Self::Broken { error, .. } | Self::Final(error) => Some(error),
+            _ => None,
+        }
+    }
+
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Later(error) | Self::Broken { error, .. } | Self::Final(error) => error,
@@ -29,6 +51,25 @@ impl Failure {
                 Error::new(ErrorKind::NotReady, "the slot moves from node to node")
             }
         }
+    }
+}
+
+/// The failure of something that several waited for.
+#[derive(Debug)]
+struct Common(Arc<Failure>);
+
+impl fmt::Display for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.error() {
+            Some(error) => fmt::Display::fmt(error, f),
+            None => f.write_str("no connection was made"),
+        }
+    }
+}
+
+impl std::error::Error for Common {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.error().and_then(std::error::Error::source)
     }
 }
 
@@ -143,8 +184,8 @@ fn source(error: &ServerError) -> Refused {
 #[derive(Debug)]
 struct Refused(String);
 
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.0)
     }
 }
@@ -186,8 +227,8 @@ pub(crate) fn of(error: &RedisError) -> Error {
 #[derive(Debug)]
 struct Library(redis::ErrorKind, Option<String>);
 
-impl std::fmt::Display for Library {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)?;
         match &self.1 {
             Some(code) => write!(f, " ({code})"),

@@ -1,6 +1,6 @@
 //! The feed of changes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use asm_core::{
     Change, ChangeFeed, ChangeStream, Clock, Epoch, Error, ErrorKind, Key, Result, Subscribe,
@@ -12,11 +12,10 @@ use redis::{Pipeline, Value};
 
 use crate::{
     RedisDriver,
-    driver::during,
-    hub::Following,
+    driver::{Around, during},
+    hub::{Following, Known},
     record,
-    scripts::{Left, strange},
-    session::left_of,
+    scripts::{FOLLOW, Left, strange},
 };
 
 #[async_trait]
@@ -30,20 +29,21 @@ impl ChangeFeed for RedisDriver {
         }
         // Listening comes first, so that nothing falls between the look and the first change.
         let following = hub.follow(key, buffer, &self.inner.runtime).await;
-        let following = following.map_err(during("subscribe"))?;
-        let life = self.life(key).await.map_err(during("subscribe"))?;
-        let Some((left, current)) = life else {
+        let mut following = following.map_err(during("subscribe"))?;
+        let life = self.look_at(key).await.map_err(during("subscribe"))?;
+        let Some(life) = life else {
             return Ok(Subscribed::Missing);
         };
-        if current != epoch {
+        if life.epoch != epoch {
             return Ok(Subscribed::Ended);
         }
+        following.skip(life.known);
         let watch = Watch {
             clock: Arc::clone(&self.inner.settings.clock),
             driver: self.clone(),
             key: *key,
             epoch,
-            end: self.end(left),
+            end: self.end(life.left),
             following,
         };
         let changes = stream::unfold(Some(watch), |watch| async {
@@ -57,8 +57,24 @@ impl ChangeFeed for RedisDriver {
 }
 
 impl RedisDriver {
-    /// What is left of a session's life, and its epoch.
-    pub(crate) async fn life(&self, key: &Key) -> Result<Option<(Left, Epoch)>> {
+    /// The same, and its changes are published from now on.
+    async fn look_at(&self, key: &Key) -> Result<Option<Life>> {
+        let keys = self.keys(key);
+        let names = [keys.record()];
+        let answered = self.run(&keys, &FOLLOW, &names, Around::default(), |_, _| {});
+        let mut reply = answered.await?.reply;
+        match reply.word()?.as_str() {
+            "live" => {
+                let head = reply.bytes()?;
+                Ok(Some(Life::of(&head, reply.left()?)?))
+            }
+            "missing" => Ok(None),
+            _ => Err(strange()),
+        }
+    }
+
+    /// A session's life, if it has one.
+    pub(crate) async fn life(&self, key: &Key) -> Result<Option<Life>> {
         let keys = self.keys(key);
         let last = record::HEAD - 1;
         let pack = |_| {
@@ -69,11 +85,11 @@ impl RedisDriver {
         };
         let values = self.inner.links.call(keys.record(), pack).await?;
         let [head, left] = values.try_into().map_err(|_| strange())?;
-        let left = left_of(&left)?;
+        let left = self.left_of(&left)?;
         match head {
             Value::BulkString(head) if head.is_empty() => Ok(None),
             Value::BulkString(_) if left == Left::Gone => Ok(None),
-            Value::BulkString(head) => Ok(Some((left, record::read_head(&head)?.1.epoch))),
+            Value::BulkString(head) => Ok(Some(Life::of(&head, left)?)),
             _ => Err(strange()),
         }
     }
@@ -83,6 +99,27 @@ impl RedisDriver {
         let recheck = self.inner.settings.recheck;
         let left = left.duration().unwrap_or(recheck * 60);
         self.inner.settings.clock.now() + left
+    }
+}
+
+/// What there is to know of a session without its bytes.
+pub(crate) struct Life {
+    pub(crate) left: Left,
+    known: Known,
+    epoch: Epoch,
+}
+
+impl Life {
+    fn of(head: &[u8], left: Left) -> Result<Self> {
+        let (version, stamp) = record::read_head(head)?;
+        Ok(Self {
+            left,
+            known: Known {
+                number: version.number,
+                ops: Some(record::read_ops(head)),
+            },
+            epoch: stamp.epoch,
+        })
     }
 }
 
@@ -106,15 +143,12 @@ impl Watch {
             let alarm = self.clock.sleep(self.end.since(self.clock.now()));
             let change = Box::pin(self.following.next(self.epoch));
             if let future::Either::Left((change, _)) = future::select(change, alarm).await {
-                // A save may have made the life shorter.
+                // A save may have made the life shorter; and a new master may not know of us.
                 self.end = self.clock.now();
                 return change;
             }
-            self.end = match self.driver.life(&self.key).await {
-                // The server's clock and ours may differ by a little.
-                Ok(Some((left, epoch))) if epoch == self.epoch => {
-                    self.driver.end(left) + Duration::from_millis(1)
-                }
+            self.end = match self.driver.look_at(&self.key).await {
+                Ok(Some(life)) if life.epoch == self.epoch => self.driver.end(life.left),
                 Ok(_) => return Change::Ended,
                 // Unknown is not over: look again after a while.
                 Err(_) => self.clock.now() + self.driver.inner.settings.recheck,

@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     future::Future,
+    mem,
     num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,7 +26,10 @@ use tokio::{
     runtime::Handle,
     sync::{
         Notify,
-        broadcast::{self, error::RecvError},
+        broadcast::{
+            self,
+            error::{RecvError, TryRecvError},
+        },
         watch,
     },
     task::AbortHandle,
@@ -42,6 +46,9 @@ use crate::{
 
 /// The most changes that are kept for one subscriber.
 const MAX_BUFFER: usize = 4096;
+
+/// What is published to see whether it comes back. No token is that short.
+const MARK: &[u8] = b"mark";
 
 /// Pauses between attempts to listen.
 const PAUSES: [Duration; 4] = [
@@ -61,9 +68,22 @@ pub(crate) struct Hub {
     ears: Mutex<HashMap<LockToken, Place>>,
     followers: Mutex<HashMap<Key, Vec<Follower>>>,
     made: AtomicU64,
-    sink: watch::Sender<Option<PubSubSink>>,
+    line: watch::Sender<Line>,
     task: Mutex<Option<AbortHandle>>,
+    /// How many marks have come back of those that [`Hub::caught_up`] sent.
+    marks: watch::Sender<usize>,
     tally: Arc<Tally>,
+}
+
+/// The connection that listens.
+#[derive(Clone)]
+enum Line {
+    /// It is being made, for the first time or after it was lost.
+    Beginning,
+    /// It is there.
+    Up(PubSubSink),
+    /// It could not be made, which is tried again and again.
+    Down,
 }
 
 /// Where a token is listened for: by a request, and perhaps by its resend.
@@ -76,7 +96,19 @@ struct Place {
 /// Each follower has a channel of its own, so that a slow one costs only itself.
 struct Follower {
     number: u64,
-    sender: broadcast::Sender<(Change, Option<Epoch>)>,
+    sender: broadcast::Sender<Told>,
+    known: Known,
+}
+
+/// What a follower is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Something happened; the epoch is the one after it.
+    Change(Change, Epoch),
+    /// A session of this name was created, so whichever was there before is over.
+    Created(OpId),
+    /// The connection was lost, and made anew.
+    Gap,
 }
 
 impl Hub {
@@ -95,8 +127,9 @@ impl Hub {
             ears: Mutex::default(),
             followers: Mutex::default(),
             made: AtomicU64::new(0),
-            sink: watch::channel(None).0,
+            line: watch::channel(Line::Beginning).0,
             task: Mutex::default(),
+            marks: watch::channel(0).0,
             tally,
         }
     }
@@ -125,14 +158,15 @@ impl Hub {
     }
 
     async fn sink(self: &Arc<Self>, runtime: &Handle) -> Option<PubSubSink> {
-        let now = self.sink.borrow().clone();
-        if now.is_some() {
-            return now;
+        if let Some(sink) = self.line.borrow().sink() {
+            return Some(sink);
         }
         self.start(runtime);
-        let mut sink = self.sink.subscribe();
-        let listening = timeout(self.links.deadline, sink.wait_for(Option::is_some)).await;
-        listening.ok()?.ok()?.clone()
+        let mut line = self.line.subscribe();
+        // Nobody waits for what has just failed.
+        let begun = line.wait_for(|line| !matches!(line, Line::Beginning));
+        let begun = timeout(self.links.deadline, begun).await;
+        begun.ok()?.ok()?.sink()
     }
 
     fn start(self: &Arc<Self>, runtime: &Handle) {
@@ -157,17 +191,18 @@ impl Hub {
             let connected = timeout(self.links.deadline, self.connect(attempt)).await;
             attempt += 1;
             let Ok(Ok((sink, stream))) = connected else {
+                self.line.send_replace(Line::Down);
                 failed += 1;
                 continue;
             };
             failed = 1;
-            self.sink.send_replace(Some(sink));
+            self.line.send_replace(Line::Up(sink));
             if before {
                 self.missed_something();
             }
             before = true;
             self.hear(stream).await;
-            self.sink.send_replace(None);
+            self.line.send_replace(Line::Beginning);
             tracing::debug!("the connection that listens was lost");
         }
     }
@@ -194,15 +229,17 @@ impl Hub {
     fn tell(&self, message: &Msg) {
         let payload = message.get_payload_bytes();
         if message.get_channel_name() == self.channel {
-            if payload.len() > LockToken::LEN && self.wake(&payload[..LockToken::LEN]) {
+            if payload == MARK {
+                self.marks.send_modify(|heard| *heard += 1);
+            } else if payload.len() > LockToken::LEN && self.wake(&payload[..LockToken::LEN]) {
                 self.tally.wakes.add();
             }
         } else if let Some(key) = self
             .prefix
             .key_of_feed(message.get_channel_name().as_bytes())
-            && let Some((change, epoch)) = change(payload)
+            && let Some(told) = told(payload)
         {
-            self.publish(&key, change, Some(epoch));
+            self.publish(&key, told);
         }
     }
 
@@ -210,8 +247,10 @@ impl Hub {
         for place in lock(&self.ears).values() {
             place.wake();
         }
-        for follower in lock(&self.followers).values().flatten() {
-            let _ = follower.sender.send((Change::Lagged(1), None));
+        for follower in lock(&self.followers).values_mut().flatten() {
+            // After a failover numbers may have gone back.
+            follower.known = Known::default();
+            let _ = follower.sender.send(Told::Gap);
         }
     }
 
@@ -287,7 +326,11 @@ impl Hub {
     fn register(self: &Arc<Self>, key: &Key, buffer: NonZeroUsize, runtime: &Handle) -> Following {
         let (sender, receiver) = broadcast::channel(buffer.get().min(MAX_BUFFER));
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let follower = Follower { number, sender };
+        let follower = Follower {
+            number,
+            sender,
+            known: Known::default(),
+        };
         lock(&self.followers)
             .entry(*key)
             .or_default()
@@ -298,14 +341,16 @@ impl Hub {
             key: *key,
             number,
             receiver,
+            missed: 0,
         }
     }
 
-    fn publish(&self, key: &Key, change: Change, epoch: Option<Epoch>) {
+    fn publish(&self, key: &Key, told: Told) {
         if let Some(followers) = lock(&self.followers).get(key) {
-            for follower in followers {
+            let news = followers.iter().filter(|one| !one.known.covers(&told));
+            for follower in news {
                 // Fails only when the receiver is being dropped right now.
-                let _ = follower.sender.send((change, epoch));
+                let _ = follower.sender.send(told);
             }
         }
     }
@@ -313,7 +358,7 @@ impl Hub {
     /// Unsubscribes from a session that nobody follows. What is sent is sent while nobody can begin
     /// to follow, so that it does not come after the subscription of one who does.
     async fn unfollow(self: Arc<Self>, key: Key) {
-        let Some(mut sink) = self.sink.borrow().clone() else {
+        let Some(mut sink) = self.line.borrow().sink() else {
             return;
         };
         let feed = self.prefix.session(&key).feed();
@@ -331,12 +376,32 @@ impl Hub {
         let _ = timeout(self.links.deadline, unsubscribed).await;
     }
 
-    /// Waits until everything is heard that was published before.
+    /// Waits until everything is heard that was published before, at whichever master: each of them
+    /// publishes a mark behind it.
     pub(crate) async fn caught_up(&self) {
-        let sink = self.sink.borrow().clone();
-        if let Some(mut sink) = sink {
-            // The server answers it after what it told before.
-            let _ = timeout(self.links.deadline, sink.subscribe(&self.channel)).await;
+        let nobody = self.following() == 0 && self.waiting() == 0;
+        if nobody || self.line.borrow().sink().is_none() {
+            return;
+        }
+        let mut marks = self.marks.subscribe();
+        let before = *marks.borrow_and_update();
+        let pack = || {
+            let mut pipeline = redis::Pipeline::new();
+            pipeline.cmd("PUBLISH").arg(&self.channel).arg(MARK);
+            pipeline
+        };
+        if let Ok(sent) = self.links.on_each(pack).await {
+            let all = marks.wait_for(|heard| *heard >= before + sent.len());
+            let _ = timeout(self.links.deadline, all).await;
+        }
+    }
+}
+
+impl Line {
+    fn sink(&self) -> Option<PubSubSink> {
+        match self {
+            Self::Up(sink) => Some(sink.clone()),
+            Self::Beginning | Self::Down => None,
         }
     }
 }
@@ -374,21 +439,68 @@ impl Drop for Ear {
     }
 }
 
+/// What a follower knows from its look at the session: the number of the version, and the last
+/// writes. In a cluster it may be told of them afterwards.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) number: u64,
+    pub(crate) ops: Option<[OpId; OpId::REMEMBERED]>,
+}
+
+impl Known {
+    fn covers(&self, told: &Told) -> bool {
+        match told {
+            Told::Created(op) => self.ops.is_some_and(|ops| ops.contains(op)),
+            Told::Change(Change::Saved(version) | Change::Rotated(version), _) => {
+                version.number <= self.number
+            }
+            Told::Change(..) | Told::Gap => false,
+        }
+    }
+}
+
 /// One follower's end. Dropping it unsubscribes.
 pub(crate) struct Following {
     hub: Arc<Hub>,
     runtime: Handle,
     key: Key,
     number: u64,
-    receiver: broadcast::Receiver<(Change, Option<Epoch>)>,
+    receiver: broadcast::Receiver<Told>,
+    /// How many were missed before the look at the session.
+    missed: u64,
 }
 
 impl Following {
+    /// Leaves out what the follower knows, also of what it was told already.
+    pub(crate) fn skip(&mut self, known: Known) {
+        let mut followers = lock(&self.hub.followers);
+        let mut followers = followers.get_mut(&self.key).into_iter().flatten();
+        let Some(follower) = followers.find(|one| one.number == self.number) else {
+            return;
+        };
+        follower.known = known;
+        let mut news = Vec::new();
+        loop {
+            match self.receiver.try_recv() {
+                Ok(told) if known.covers(&told) => {}
+                Ok(told) => news.push(told),
+                Err(TryRecvError::Lagged(missed)) => self.missed += missed,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        for told in news {
+            let _ = follower.sender.send(told);
+        }
+    }
+
     /// The next change, as one who follows under `epoch` may see it.
     pub(crate) async fn next(&mut self, epoch: Epoch) -> Change {
+        if self.missed > 0 {
+            return Change::Lagged(mem::take(&mut self.missed));
+        }
         match self.receiver.recv().await {
-            Ok((change, None)) => change,
-            Ok((change, Some(now))) if now == epoch => change,
+            Ok(Told::Gap) => Change::Lagged(1),
+            Ok(Told::Change(change, now)) if now == epoch => change,
             Ok(_) | Err(RecvError::Closed) => Change::Ended,
             Err(RecvError::Lagged(missed)) => Change::Lagged(missed),
         }
@@ -420,7 +532,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A change as scripts publish it: its kind, the version, and the epoch after it.
-fn change(payload: &[u8]) -> Option<(Change, Epoch)> {
+fn told(payload: &[u8]) -> Option<Told> {
     let (kind, rest) = payload.split_first()?;
     if rest.len() != 24 {
         return None;
@@ -433,9 +545,13 @@ fn change(payload: &[u8]) -> Option<(Change, Epoch)> {
         b's' => Change::Saved(version),
         b'r' => Change::Rotated(version),
         b'e' => Change::Ended,
+        b'c' => return Some(Told::Created(version.op)),
         _ => return None,
     };
-    Some((change, Epoch::new(record::number(&rest[16..]))))
+    Some(Told::Change(
+        change,
+        Epoch::new(record::number(&rest[16..])),
+    ))
 }
 
 #[cfg(test)]
@@ -452,13 +568,11 @@ mod tests {
             number: 3,
             op: OpId::from_bytes([9; 8]),
         };
-        assert_eq!(
-            change(&payload),
-            Some((Change::Rotated(version), Epoch::new(5)))
-        );
-        assert_eq!(change(&payload[..20]), None);
-        assert_eq!(change(b""), None);
+        let told_of = Told::Change(Change::Rotated(version), Epoch::new(5));
+        assert_eq!(told(&payload), Some(told_of));
+        assert_eq!(told(&payload[..20]), None);
+        assert_eq!(told(b""), None);
         payload[0] = b'x';
-        assert_eq!(change(&payload), None);
+        assert_eq!(told(&payload), None);
     }
 }

@@ -15,6 +15,54 @@
 //! # }
 //! ```
 //!
+//! # How it works
+//!
+//! A session is a few keys with one hash tag, so in one slot of a cluster: the record, a string whose
+//! short head holds its version, the last op ids, epoch, proofs and fence; the grant of its lock, a
+//! string that expires with it; the queue; the fields. Each verb is one round trip around one script,
+//! which checks and changes in one step. The scripts are in `scripts/`, and the head of each says
+//! what it takes, what it answers, and which sentences of the contract it keeps.
+//!
+//! **No script reads a record.** Lua copies every byte several times: a script that answers 64 KiB
+//! keeps the server busy for ten times as long as a GET does. So an open is a pipeline of GET, PTTL
+//! and TIME; an open with the lock is the script and a GET behind it; and a save of more than
+//! [`RedisBuilder::stage_above`] puts its bytes beside their place and lets the script move them
+//! there, all of it still one round trip.
+//!
+//! **A lock is handed on, not polled for.** A waiter leaves a ticket. Whoever releases makes the next
+//! one the holder in the same step and says so on the channel of its process; that grant is
+//! provisional until the waiter's next call, which also reads the record. A waiter of the process
+//! that releases is woken by the answer itself. Besides that a waiter looks again once per
+//! [`RedisBuilder::recheck`], which bounds what a lost message costs, and is its sign of life.
+//!
+//! **Everything may be sent again.** Op ids and tokens are chosen before the first sending, and the
+//! server remembers the last ones. The driver sends a call again by itself when its connection
+//! fails, says so in the call, and never lets the client library do it. A call ends by
+//! [`RedisBuilder::deadline`], whatever the server does; what arrives later is harmless. A lock that
+//! was taken for a future which was dropped is released behind it on the same connection; where the
+//! connection failed under the attempt, the server is told to refuse it when it comes late.
+//!
+//! **Time is the server's.** No wall clock of a client is looked at. A grant is a key that expires;
+//! only tickets, zombies and index entries hold points of time, so a step of the server's clock at a
+//! failover may end or keep a place in the queue, and never grants a lock twice.
+//!
+//! # What a failover can cost
+//!
+//! Replication of Redis is asynchronous: what was acknowledged in the last moments before a master
+//! is lost may be lost with it, records and locks alike. What is left is some earlier state, whole. A
+//! version is a number and the op id that made it, so a save that was based on a lost one is a
+//! conflict, and a token that is not the holder in the surviving state is refused. `min-replicas-to-write`
+//! makes the window smaller, and is refused as `ReadOnly` where it strikes.
+//!
+//! # The server
+//!
+//! Redis 6.2 or newer, or Valkey. `maxmemory-policy` must be `noeviction`: any other drops sessions
+//! and locks when memory is short, and [`RedisBuilder::connect`] warns of it. A lost lock or record
+//! is never written over, but its user is logged out.
+//!
+//! A slot of a cluster that is being moved to another node refuses scripts on several keys until a
+//! session has moved (`TRYAGAIN`); calls wait for that up to their deadline.
+//!
 //! # What its user must be allowed
 //!
 //! On a server with users the driver needs these commands, on its own keys and channels, and no
@@ -27,6 +75,14 @@
 //! With another prefix than `asm` the two patterns change with it. Beyond that: `+role` with
 //! Sentinel, `+cluster|slots +asking` in a Cluster, `+select` for another database than 0. With
 //! `+script|load` the scripts are there before the first call; without it they come along with it.
+//!
+//! # Several of these
+//!
+//! Two applications on one server take two prefixes. All processes of one application should agree
+//! on the prefix, on [`RedisBuilder::recheck`] and on whether there are notifications.
+//!
+//! A driver answers from whichever tokio runtime asks; its connections live in the one in which it
+//! was connected.
 
 mod access;
 mod builder;
@@ -46,7 +102,7 @@ mod session;
 mod subjects;
 mod time;
 
-pub use builder::{RedisBuilder, Shift};
+pub use builder::{RedisBuilder, SteppedTime};
 pub use counters::Counters;
 pub use driver::RedisDriver;
 

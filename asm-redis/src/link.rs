@@ -7,16 +7,20 @@
 use std::{
     collections::HashMap,
     fmt::{self, Debug},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use asm_core::{Error, ErrorKind, Result};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, select_ok},
+};
 use redis::{Client, Pipeline, Value, aio::MultiplexedConnection};
-use tokio::time::{timeout, timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{timeout, timeout_at},
+};
 
 use crate::{
     access::{Topology, ask_sentinels, connect},
@@ -28,6 +32,9 @@ use crate::{
 
 /// How often a call is sent again after its connection failed.
 const RESENDS: u32 = 3;
+
+/// How many nodes are asked for the slots at the same time.
+const ASKED_AT_ONCE: usize = 3;
 
 /// The first pause before trying again; it doubles up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(10);
@@ -47,6 +54,8 @@ pub(crate) struct Links {
     topology: Topology,
     count: usize,
     pub(crate) deadline: Duration,
+    /// Where connections live, whoever asks for one first.
+    runtime: Handle,
     /// The only node, unless it is a cluster.
     only: Arc<Node>,
     cluster: Cluster,
@@ -59,17 +68,17 @@ struct Cluster {
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
     /// The address of each slot's master, as far as it is known.
     slots: RwLock<Vec<Option<Arc<Address>>>>,
-    /// Of the slots: held while they are asked for.
-    asking: tokio::sync::Mutex<()>,
-    /// How often they were asked for.
-    asked: AtomicU64,
+    /// While they are asked for, by a task.
+    asking: Mutex<Option<Asking>>,
 }
+
+type Asking = Shared<BoxFuture<'static, Result<(), Arc<Failure>>>>;
 
 type Address = (String, u16);
 
 /// The connections to one node.
 struct Node {
-    lines: Box<[Line]>,
+    lines: Box<[Arc<Line>]>,
     /// `None` for the node of a topology with only one.
     address: Option<Arc<Address>>,
 }
@@ -78,8 +87,12 @@ struct Node {
 #[derive(Default)]
 struct Line {
     current: Mutex<Option<Connected>>,
-    making: tokio::sync::Mutex<()>,
+    /// While one is being made. A task does that, so that a caller who is not polled any more keeps
+    /// nobody waiting.
+    making: Mutex<Option<Making>>,
 }
+
+type Making = Shared<BoxFuture<'static, Result<Connected, Arc<Failure>>>>;
 
 #[derive(Clone)]
 struct Connected {
@@ -92,9 +105,11 @@ impl Links {
         topology: Topology,
         count: usize,
         deadline: Duration,
+        runtime: Handle,
         tally: Arc<Tally>,
     ) -> Self {
         Self {
+            runtime,
             topology,
             count,
             deadline,
@@ -120,16 +135,35 @@ impl Links {
     /// A call on the node of this name: what `pack` makes of it, answered by as many values. None of
     /// them is a refusal.
     pub(crate) async fn call(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        let _busy = self.tally.busy();
+        self.repeat(name, true, pack).await
+    }
+
+    /// The same, of what must not happen twice: it is not sent again once it may have happened.
+    pub(crate) async fn call_once(
+        self: &Arc<Self>,
+        name: &str,
+        pack: impl Fn(Sending) -> Pipeline,
+    ) -> Result<Vec<Value>> {
+        self.repeat(name, false, pack).await
+    }
+
+    async fn repeat(
+        self: &Arc<Self>,
+        name: &str,
+        may_repeat: bool,
+        pack: impl Fn(Sending) -> Pipeline,
+    ) -> Result<Vec<Value>> {
         let slot = keys::slot(name);
         let end = tokio::time::Instant::now() + self.deadline;
         let mut sending = Sending::default();
         let (mut asked, mut broken, mut pause) = (None, 0, PAUSE);
+        let mut refused = None;
         loop {
+            self.tally.calls.add();
             let attempt = self.attempt(slot, asked.take(), &pack, sending, end);
             let (place, failure) = match attempt.await {
                 Ok(values) => return Ok(values),
@@ -162,12 +196,17 @@ impl Links {
                     if !self.wait(&mut pause, end).await {
                         return Err(error);
                     }
+                    refused = Some(error);
                 }
                 Failure::Broken { error, sent } => {
                     sending.again |= sent;
                     broken += 1;
                     if tokio::time::Instant::now() >= end {
                         self.tally.timeouts.add();
+                        // Why it took so long says more, unless the last sending may have arrived.
+                        return Err(refused.filter(|_| !sending.again).unwrap_or(error));
+                    }
+                    if sending.again && !may_repeat {
                         return Err(error);
                     }
                     self.look_around().await;
@@ -183,7 +222,7 @@ impl Links {
 
     /// Sends it once.
     async fn attempt(
-        &self,
+        self: &Arc<Self>,
         slot: u16,
         asked: Option<Arc<Node>>,
         pack: impl Fn(Sending) -> Pipeline,
@@ -206,7 +245,6 @@ impl Links {
             pipeline = with_asking(&pipeline);
         }
         let count = pipeline.len();
-        self.tally.calls.add();
         let answered = timeout_at(
             end,
             connected
@@ -239,19 +277,41 @@ impl Links {
     }
 
     /// The line's connection, made if there is none.
-    async fn connected(&self, node: &Node, line: &Line) -> Result<Connected, Failure> {
-        if let Some(connected) = line.current().clone() {
-            return Ok(connected);
-        }
-        let _making = line.making.lock().await;
-        if let Some(connected) = line.current().clone() {
-            return Ok(connected);
-        }
-        let connection = self.make(node).await?;
-        let number = self.tally.connections.add();
-        let connected = Connected { number, connection };
-        *line.current() = Some(connected.clone());
-        Ok(connected)
+    async fn connected(
+        self: &Arc<Self>,
+        node: &Arc<Node>,
+        line: &Arc<Line>,
+    ) -> Result<Connected, Failure> {
+        let making = {
+            let current = line.current();
+            if let Some(connected) = &*current {
+                return Ok(connected.clone());
+            }
+            let mut making = lock(&line.making);
+            making.get_or_insert_with(|| self.begin(node, line)).clone()
+        };
+        making.await.map_err(Failure::for_another)
+    }
+
+    fn begin(self: &Arc<Self>, node: &Arc<Node>, line: &Arc<Line>) -> Making {
+        let (links, node, line) = (Arc::clone(self), Arc::clone(node), Arc::clone(line));
+        let task = self.runtime.spawn(async move {
+            let made = links.make(&node).await;
+            let made = made.map(|connection| Connected {
+                number: links.tally.connections.add(),
+                connection,
+            });
+            let mut current = line.current();
+            if let Ok(connected) = &made {
+                *current = Some(connected.clone());
+            }
+            *lock(&line.making) = None;
+            made.map_err(Arc::new)
+        });
+        let ended = |_| Err(Arc::new(too_late(false)));
+        task.map(move |made| made.unwrap_or_else(ended))
+            .boxed()
+            .shared()
     }
 
     async fn make(&self, node: &Node) -> Result<MultiplexedConnection, Failure> {
@@ -325,7 +385,10 @@ impl Links {
     }
 
     /// One call on each master.
-    pub(crate) async fn on_each(&self, pack: impl Fn() -> Pipeline) -> Result<Vec<Vec<Value>>> {
+    pub(crate) async fn on_each(
+        self: &Arc<Self>,
+        pack: impl Fn() -> Pipeline,
+    ) -> Result<Vec<Vec<Value>>> {
         let end = tokio::time::Instant::now() + self.deadline;
         let mut slots = vec![0];
         if self.is_cluster() {
@@ -349,6 +412,24 @@ impl Links {
         Ok(answers)
     }
 
+    /// Waits until everything is answered that was sent before.
+    pub(crate) async fn caught_up(&self) {
+        let mut nodes: Vec<_> = lock(&self.cluster.nodes).values().cloned().collect();
+        nodes.push(Arc::clone(&self.only));
+        for line in nodes.iter().flat_map(|node| &node.lines) {
+            let making = lock(&line.making).clone();
+            if let Some(making) = making {
+                let _ = making.await;
+            }
+            let current = line.current().clone();
+            if let Some(mut connected) = current {
+                let ping = redis::cmd("PING");
+                let answered = connected.connection.send_packed_command(&ping);
+                let _ = timeout(self.deadline, answered).await;
+            }
+        }
+    }
+
     async fn wait(&self, pause: &mut Duration, end: tokio::time::Instant) -> bool {
         let now = tokio::time::Instant::now();
         if now + *pause >= end {
@@ -360,7 +441,11 @@ impl Links {
     }
 
     /// The node of a slot.
-    async fn node_of(&self, slot: u16, end: tokio::time::Instant) -> Result<Arc<Node>, Failure> {
+    async fn node_of(
+        self: &Arc<Self>,
+        slot: u16,
+        end: tokio::time::Instant,
+    ) -> Result<Arc<Node>, Failure> {
         if !self.is_cluster() {
             return Ok(Arc::clone(&self.only));
         }
@@ -392,7 +477,7 @@ impl Links {
 
     /// A node has told where the slot is; where the others are may have changed too.
     async fn moved(
-        &self,
+        self: &Arc<Self>,
         slot: u16,
         from: Option<Arc<Address>>,
         host: String,
@@ -421,19 +506,35 @@ impl Links {
     }
 
     /// In a cluster, another node may have taken over.
-    async fn look_around(&self) {
+    async fn look_around(self: &Arc<Self>) {
         if self.is_cluster() {
             let _ = timeout(self.connect_timeout(), self.refresh()).await;
         }
     }
 
     /// Asks which node has which slot: once for all who want to know at the same time.
-    async fn refresh(&self) -> Result<(), Failure> {
-        let before = self.cluster.asked.load(Ordering::SeqCst);
-        let _asking = self.cluster.asking.lock().await;
-        if self.cluster.asked.load(Ordering::SeqCst) != before {
-            return Ok(());
-        }
+    async fn refresh(self: &Arc<Self>) -> Result<(), Failure> {
+        let asking = {
+            let mut asking = lock(&self.cluster.asking);
+            asking.get_or_insert_with(|| self.begin_asking()).clone()
+        };
+        asking.await.map_err(Failure::for_another)
+    }
+
+    fn begin_asking(self: &Arc<Self>) -> Asking {
+        let links = Arc::clone(self);
+        let task = self.runtime.spawn(async move {
+            let asked = links.ask_for_slots().await;
+            *lock(&links.cluster.asking) = None;
+            asked.map_err(Arc::new)
+        });
+        let ended = |_| Err(Arc::new(too_late(false)));
+        task.map(move |asked| asked.unwrap_or_else(ended))
+            .boxed()
+            .shared()
+    }
+
+    async fn ask_for_slots(&self) -> Result<(), Failure> {
         let Topology::Cluster { nodes, access } = &self.topology else {
             return Ok(());
         };
@@ -442,13 +543,17 @@ impl Links {
             .into_iter()
             .map(|(host, port)| access.node(host, port));
         let seeds = nodes.iter().map(|address| access.client(address.clone()));
+        let clients = known.chain(seeds).collect::<Result<Vec<_>>>();
+        let clients = clients.map_err(Failure::Final)?;
         let mut last = None;
-        for client in known.chain(seeds) {
-            let client = client.map_err(Failure::Final)?;
-            match slots_of(&client, access.connect_timeout).await {
-                Ok(slots) => {
+        // A few at a time, so that one that is gone costs no time.
+        for some in clients.chunks(ASKED_AT_ONCE) {
+            let asked = some
+                .iter()
+                .map(|client| slots_of(client, access.connect_timeout).boxed());
+            match select_ok(asked).await {
+                Ok((slots, _)) => {
                     self.learn(slots);
-                    self.cluster.asked.fetch_add(1, Ordering::SeqCst);
                     return Ok(());
                 }
                 Err(failure) => last = Some(failure),
@@ -461,8 +566,8 @@ impl Links {
         let mut slots = vec![None; 16384];
         for (first, last, address) in &ranges {
             let address = Arc::new(address.clone());
-            let range = usize::from(*first)..=usize::from(*last).min(16383);
-            for slot in &mut slots[range] {
+            let until = usize::from(*last) + 1;
+            for slot in slots.iter_mut().take(until).skip(usize::from(*first)) {
                 *slot = Some(Arc::clone(&address));
             }
         }
@@ -490,7 +595,7 @@ impl Debug for Links {
 
 impl Node {
     fn new(count: usize, address: Option<Arc<Address>>) -> Self {
-        let lines = std::iter::repeat_with(Line::default).take(count);
+        let lines = std::iter::repeat_with(Arc::<Line>::default).take(count);
         Self {
             lines: lines.collect(),
             address,

@@ -1,9 +1,12 @@
 //! The lock: acquiring, waiting, giving back.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use asm_core::{
-    Acquired, Broken, Error, Fence, Holder, Key, Label, LockState, LockStore, LockToken, LockWish,
+    Acquired, Broken, Fence, Holder, Key, Label, LockState, LockStore, LockToken, LockWish,
     Released, Renewed, Result, Waiter,
 };
 use async_trait::async_trait;
@@ -13,9 +16,9 @@ use crate::{
     RedisDriver,
     driver::{Around, during},
     hub::Ear,
-    link::pause_for,
+    link::{Sending, pause_for},
     record,
-    scripts::{ACQUIRE, BREAK, INSPECT, RELEASE, RENEW, micros, millis, strange},
+    scripts::{ACQUIRE, BREAK, INSPECT, RELEASE, RENEW, micros, strange},
     session::flag,
 };
 
@@ -27,8 +30,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 impl LockStore for RedisDriver {
     async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired> {
         let attempt = Attempt::of(self, key, wish.claim.token);
-        let acquired = self.wait_for(key, wish).await.map_err(during("acquire"));
-        attempt.answered(&acquired);
+        let acquired = self.wait_for(key, wish, &attempt).await;
+        let acquired = acquired.map_err(during("acquire"));
+        attempt.answered(&acquired, |acquired| {
+            matches!(acquired, Acquired::Held { .. })
+        });
         acquired
     }
 
@@ -84,7 +90,12 @@ enum Stepped {
 
 impl RedisDriver {
     /// Steps until there is an answer, asleep in between.
-    async fn wait_for(&self, key: &Key, mut wish: LockWish) -> Result<Acquired> {
+    async fn wait_for(
+        &self,
+        key: &Key,
+        mut wish: LockWish,
+        attempt: &Attempt<'_>,
+    ) -> Result<Acquired> {
         let clock = &self.inner.settings.clock;
         let (started, patience) = (clock.now(), wish.wait);
         let mut ear: Option<Ear> = None;
@@ -95,7 +106,7 @@ impl RedisDriver {
             ear = Some(self.inner.hub.ear(key, wish.claim.token));
         }
         loop {
-            let again = match self.step(key, &wish, step).await? {
+            let again = match self.step(key, &wish, step, attempt).await? {
                 Stepped::Answer(acquired) => return Ok(acquired),
                 Stepped::Queued(again) => again.unwrap_or(Duration::MAX),
             };
@@ -119,7 +130,13 @@ impl RedisDriver {
         }
     }
 
-    async fn step(&self, key: &Key, wish: &LockWish, step: Step) -> Result<Stepped> {
+    async fn step(
+        &self,
+        key: &Key,
+        wish: &LockWish,
+        step: Step,
+        attempt: &Attempt<'_>,
+    ) -> Result<Stepped> {
         let LockWish {
             claim,
             epoch,
@@ -131,14 +148,15 @@ impl RedisDriver {
         let follows = known.is_none() || step == Step::Claim;
         let then = [("GET", keys.record())];
         let around = Around {
-            staged: None,
             then: if follows { &then } else { &[] },
+            ..Around::default()
         };
         let silence = micros(3 * self.inner.settings.recheck);
-        let answered = self.run_locking(&keys, &ACQUIRE, around, |cmd, _| {
+        let answered = self.run_locking(&keys, &ACQUIRE, around, |cmd, sending| {
+            attempt.sent(sending);
             cmd.arg(claim.token.as_bytes());
             cmd.arg(&epoch.get().to_be_bytes());
-            cmd.arg(millis(claim.hold)).arg(claim.label.as_str());
+            cmd.arg(self.keep(claim.hold)).arg(claim.label.as_str());
             cmd.arg(micros(*wait));
             match queue {
                 Some(limit) => cmd.arg(*limit),
@@ -150,7 +168,7 @@ impl RedisDriver {
                 Some(version) => cmd.arg(&record::version(*version)),
                 None => cmd.arg(""),
             };
-            cmd.arg(flag(follows));
+            cmd.arg(flag(follows)).arg(self.keep(*wait));
         });
         let mut answered = answered.await?;
         let reply = &mut answered.reply;
@@ -201,7 +219,7 @@ impl RedisDriver {
     async fn renew_grant(&self, key: &Key, token: &LockToken, hold: Duration) -> Result<Renewed> {
         let keys = self.keys(key);
         let answered = self.run_locking(&keys, &RENEW, Around::default(), |cmd, _| {
-            cmd.arg(token.as_bytes()).arg(millis(hold));
+            cmd.arg(token.as_bytes()).arg(self.keep(hold));
         });
         let mut reply = answered.await?.reply;
         let word = reply.word()?;
@@ -220,7 +238,9 @@ impl RedisDriver {
     async fn release_token(&self, key: &Key, token: &LockToken) -> Result<Released> {
         let keys = self.keys(key);
         let doubtful = self.is_doubtful(token);
-        let answered = self.run_locking(&keys, &RELEASE, Around::default(), |cmd, _| {
+        let answered = self.run_locking(&keys, &RELEASE, Around::default(), |cmd, sending| {
+            // The connection that failed may have carried the attempt, too.
+            let doubtful = doubtful || sending.again;
             cmd.arg(token.as_bytes()).arg(flag(doubtful));
         });
         let mut reply = answered.await?.reply;
@@ -240,7 +260,12 @@ impl RedisDriver {
 
     async fn break_grant(&self, key: &Key, fence: Option<Fence>) -> Result<Broken> {
         let keys = self.keys(key);
-        let answered = self.run_locking(&keys, &BREAK, Around::default(), |cmd, _| {
+        // Twice, and without a fence, it would break the grant that came after.
+        let around = Around {
+            once: fence.is_none(),
+            ..Around::default()
+        };
+        let answered = self.run_locking(&keys, &BREAK, around, |cmd, _| {
             match fence {
                 Some(fence) => cmd.arg(&fence.get().to_be_bytes()),
                 None => cmd.arg(""),
@@ -313,7 +338,11 @@ fn label(bytes: &[u8]) -> Label {
 pub(crate) struct Attempt<'a> {
     driver: &'a RedisDriver,
     key: Key,
-    token: Option<LockToken>,
+    token: LockToken,
+    /// Whether its end is somebody else's business.
+    over: bool,
+    /// Whether one of its sendings may still be under way.
+    resent: AtomicBool,
 }
 
 impl<'a> Attempt<'a> {
@@ -321,28 +350,41 @@ impl<'a> Attempt<'a> {
         Self {
             driver,
             key: *key,
-            token: Some(token),
+            token,
+            over: false,
+            resent: AtomicBool::new(false),
+        }
+    }
+
+    /// It is being sent so.
+    pub(crate) fn sent(&self, sending: Sending) {
+        if sending.again {
+            self.resent.store(true, Ordering::Relaxed);
         }
     }
 
     /// The caller knows how it went. After an error that another try may mend it may ask again under
     /// the same token; after any other nothing is left of the attempt.
-    pub(crate) fn answered<T>(mut self, answer: &Result<T>) {
-        let error = answer.as_ref().err();
-        if error.is_none_or(Error::is_retryable) {
-            let token = self.token.take();
-            if let (Some(token), Some(_)) = (token, error) {
-                self.driver.doubt(&token);
+    pub(crate) fn answered<T>(mut self, answer: &Result<T>, is_held: impl Fn(&T) -> bool) {
+        match answer {
+            Ok(answer) => self.over = is_held(answer) || !self.resent.load(Ordering::Relaxed),
+            Err(error) if error.is_retryable() => {
+                self.driver.doubt(&self.token);
+                self.over = true;
             }
+            Err(_) => {}
         }
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if let Some(token) = &self.token {
-            self.driver.doubt(token);
-            self.driver.abandon(&self.key, token);
+        if self.over {
+            return;
         }
+        if self.resent.load(Ordering::Relaxed) {
+            self.driver.doubt(&self.token);
+        }
+        self.driver.abandon(&self.key, &self.token);
     }
 }

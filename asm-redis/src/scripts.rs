@@ -55,8 +55,8 @@ macro_rules! scripts {
 
 scripts! {
     CREATE: "head" "lock" "create";
-    OPEN: "head" "lock" "open";
-    SAVE: "head" "lock" "save";
+    OPEN: "head" "open_free" "lock" "open";
+    SAVE: "head" "save_free" "lock" "save";
     TOUCH: "head" "touch";
     DELETE: "head" "lock" "delete";
     ACQUIRE: "head" "lock" "acquire";
@@ -64,6 +64,7 @@ scripts! {
     RELEASE: "head" "lock" "release";
     BREAK: "head" "lock" "break";
     INSPECT: "head" "lock" "inspect";
+    FOLLOW: "head" "follow";
     FIELD_READ: "head" "field_values" "field_read";
     FIELD_WRITE: "head" "field_values" "field_write";
     SUBJECT_RESERVE: "subject" "subject_reserve";
@@ -73,12 +74,19 @@ scripts! {
 }
 
 /// What a script answered, read from front to back.
-pub(crate) struct Reply(std::vec::IntoIter<Value>);
+pub(crate) struct Reply {
+    values: std::vec::IntoIter<Value>,
+    /// How much slower everything ends on the server: 1, but in tests.
+    slower: u32,
+}
 
 impl Reply {
-    pub(crate) fn of(value: Value) -> Result<Self> {
+    pub(crate) fn of(value: Value, slower: u32) -> Result<Self> {
         match value {
-            Value::Array(values) => Ok(Self(values.into_iter())),
+            Value::Array(values) => Ok(Self {
+                values: values.into_iter(),
+                slower,
+            }),
             _ => Err(strange()),
         }
     }
@@ -101,7 +109,7 @@ impl Reply {
     }
 
     pub(crate) fn bytes(&mut self) -> Result<Vec<u8>> {
-        match self.0.next() {
+        match self.values.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes),
             Some(Value::SimpleString(text)) => Ok(text.into_bytes()),
             _ => Err(strange()),
@@ -119,14 +127,16 @@ impl Reply {
     }
 
     pub(crate) fn signed(&mut self) -> Result<i64> {
-        match self.0.next() {
+        match self.values.next() {
             Some(Value::Int(number)) => Ok(number),
             _ => Err(strange()),
         }
     }
 
     pub(crate) fn millis(&mut self) -> Result<Duration> {
-        self.number().map(Duration::from_millis)
+        let slower = self.slower;
+        self.number()
+            .map(|millis| Duration::from_millis(millis.div_ceil(slower.into())))
     }
 
     pub(crate) fn time(&mut self) -> Result<Timestamp> {
@@ -135,25 +145,31 @@ impl Reply {
 
     /// What is left of a lifetime, as PTTL tells it.
     pub(crate) fn left(&mut self) -> Result<Left> {
-        self.signed().map(Left::of)
+        let slower = self.slower;
+        self.signed().map(|pttl| Left::of(pttl, slower))
     }
 
     pub(crate) fn list(&mut self) -> Result<Self> {
-        self.0.next().map_or_else(|| Err(strange()), Self::of)
+        let slower = self.slower;
+        let list = self.values.next().ok_or_else(strange)?;
+        Self::of(list, slower)
     }
 
     /// The next, if there is one more.
     pub(crate) fn more(&mut self) -> Option<Self> {
-        let next = self.0.next()?;
-        Some(Self(vec![next].into_iter()))
+        let next = self.values.next()?;
+        Some(Self {
+            values: vec![next].into_iter(),
+            slower: self.slower,
+        })
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.0.len() == 0
+        self.values.len() == 0
     }
 
     pub(crate) fn all_bytes(&mut self) -> Result<Vec<Vec<u8>>> {
-        let mut all = Vec::with_capacity(self.0.len());
+        let mut all = Vec::with_capacity(self.values.len());
         while !self.is_over() {
             all.push(self.bytes()?);
         }
@@ -173,9 +189,9 @@ pub(crate) enum Left {
 }
 
 impl Left {
-    pub(crate) fn of(pttl: i64) -> Self {
+    pub(crate) fn of(pttl: i64, slower: u32) -> Self {
         match u64::try_from(pttl) {
-            Ok(millis) => Self::For(Duration::from_millis(millis)),
+            Ok(millis) => Self::For(Duration::from_millis(millis.div_ceil(slower.into()))),
             Err(_) if pttl == -1 => Self::Lost,
             Err(_) => Self::Gone,
         }
@@ -190,10 +206,10 @@ impl Left {
 }
 
 /// The server's time, as TIME tells it.
-pub(crate) fn time(value: Value, shift: u64) -> Result<Timestamp> {
-    let mut parts = Reply::of(value)?;
+pub(crate) fn time(value: Value) -> Result<Timestamp> {
+    let mut parts = Reply::of(value, 1)?;
     let (seconds, micros): (u64, u64) = (parts.decimal()?, parts.decimal()?);
-    Ok(Timestamp::from_micros(seconds * 1_000_000 + micros + shift))
+    Ok(Timestamp::from_micros(seconds * 1_000_000 + micros))
 }
 
 /// Whole milliseconds, as the server takes them: rounded up, 1 at least.
@@ -232,7 +248,7 @@ mod tests {
     #[test]
     fn a_reply_is_read_from_front_to_back() {
         let values = vec![Value::BulkString(b"held".to_vec()), Value::Int(7)];
-        let mut reply = Reply::of(Value::Array(values)).expect("an array");
+        let mut reply = Reply::of(Value::Array(values), 1).expect("an array");
         assert_eq!(reply.word().expect("a word"), "held");
         assert_eq!(reply.number().expect("a number"), 7);
         assert!(reply.is_over());

@@ -12,7 +12,7 @@ use crate::{
     driver::{Around, during},
     lock::Attempt,
     record,
-    scripts::{self, CREATE, DELETE, Left, OPEN, Reply, SAVE, TOUCH, millis, strange},
+    scripts::{CREATE, DELETE, Left, OPEN, Reply, SAVE, TOUCH, strange},
 };
 
 #[async_trait]
@@ -21,10 +21,10 @@ impl SessionStore for RedisDriver {
         self.check_size(req.data.len()).map_err(during("create"))?;
         let claim = req.lock.as_ref();
         let attempt = claim.map(|claim| Attempt::of(self, key, claim.token));
-        let created = self.create_record(key, &req).await;
+        let created = self.create_record(key, &req, attempt.as_ref()).await;
         let created = created.map_err(during("create"));
         if let Some(attempt) = attempt {
-            attempt.answered(&created);
+            attempt.answered(&created, |created| matches!(created, Created::Done { .. }));
         }
         created
     }
@@ -35,8 +35,14 @@ impl SessionStore for RedisDriver {
             return self.read(key).await.map_err(during("open"));
         };
         let attempt = Attempt::of(self, key, lock.claim.token);
-        let opened = self.open_locked(key, &lock).await.map_err(during("open"));
-        attempt.answered(&opened);
+        let opened = self.open_locked(key, &lock, &attempt).await;
+        let opened = opened.map_err(during("open"));
+        attempt.answered(&opened, |opened| {
+            let Opened::Found { lock, .. } = opened else {
+                return false;
+            };
+            matches!(lock, OpenedLock::Held(_))
+        });
         opened
     }
 
@@ -63,7 +69,12 @@ impl SessionStore for RedisDriver {
 }
 
 impl RedisDriver {
-    async fn create_record(&self, key: &Key, req: &Create) -> Result<Created> {
+    async fn create_record(
+        &self,
+        key: &Key,
+        req: &Create,
+        attempt: Option<&Attempt<'_>>,
+    ) -> Result<Created> {
         let Create {
             op,
             resend,
@@ -74,20 +85,32 @@ impl RedisDriver {
         } = req;
         let keys = self.keys(key);
         let record = record::first(req);
-        let stage = keys.stage(*op);
-        let staged = self.staged(&stage, &record);
-        let around = Around { staged, then: &[] };
+        let stage;
+        let mut around = Around::default();
+        if self.is_large(req.data.len()) {
+            stage = keys.stage(*op);
+            around.staged = Some((&stage, &record));
+        }
         let answered = self.run_locking(&keys, &CREATE, around, |cmd, sending| {
+            if let Some(attempt) = attempt {
+                attempt.sent(sending);
+            }
             cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
-            cmd.arg(millis(*ttl));
+            cmd.arg(self.keep(*ttl));
             match lock {
                 Some(claim) => cmd
                     .arg(claim.token.as_bytes())
-                    .arg(millis(claim.hold))
+                    .arg(self.keep(claim.hold))
                     .arg(claim.label.as_str()),
                 None => cmd.arg("").arg(0).arg(""),
             };
-            cmd.arg(unstaged(staged, &record));
+            let sent = if around.staged.is_some() {
+                0
+            } else {
+                record.len()
+            };
+            cmd.arg(&record[..sent]);
+            cmd.arg(self.publishes());
         });
         let mut reply = answered.await?.reply;
         match reply.word()?.as_str() {
@@ -122,8 +145,8 @@ impl RedisDriver {
         };
         let values = self.inner.links.call(keys.record(), pack).await?;
         let [data, left, time] = values.try_into().map_err(|_| strange())?;
-        let left = left_of(&left)?;
-        let now = scripts::time(time, self.shift())?;
+        let left = self.left_of(&left)?;
+        let now = self.time_of(time)?;
         Ok(match self.snapshot(data, left, now)? {
             Some(snapshot) => Opened::Found {
                 snapshot,
@@ -133,19 +156,25 @@ impl RedisDriver {
         })
     }
 
-    async fn open_locked(&self, key: &Key, lock: &OpenLock) -> Result<Opened> {
+    async fn open_locked(
+        &self,
+        key: &Key,
+        lock: &OpenLock,
+        attempt: &Attempt<'_>,
+    ) -> Result<Opened> {
         let OpenLock { claim, proof } = lock;
         let keys = self.keys(key);
         // Not one step, and need not be: while the lock is ours nobody else saves, and a busy open
         // may read what was saved just after.
         let then = [("GET", keys.record()), ("PTTL", keys.record())];
         let around = Around {
-            staged: None,
             then: &then,
+            ..Around::default()
         };
-        let answered = self.run_locking(&keys, &OPEN, around, |cmd, _| {
+        let answered = self.run_locking(&keys, &OPEN, around, |cmd, sending| {
+            attempt.sent(sending);
             cmd.arg(claim.token.as_bytes()).arg(proof.as_bytes());
-            cmd.arg(millis(claim.hold)).arg(claim.label.as_str());
+            cmd.arg(self.keep(claim.hold)).arg(claim.label.as_str());
         });
         let mut answered = answered.await?;
         let reply = &mut answered.reply;
@@ -164,7 +193,7 @@ impl RedisDriver {
             self.wake(reply)?;
         }
         let data = answered.then.next().ok_or_else(strange)?;
-        let left = left_of(&answered.then.next().ok_or_else(strange)?)?;
+        let left = self.left_of(&answered.then.next().ok_or_else(strange)?)?;
         Ok(match self.snapshot(data, left, now)? {
             Some(snapshot) => Opened::Found { snapshot, lock },
             None => Opened::Missing,
@@ -182,16 +211,23 @@ impl RedisDriver {
             release,
         } = req;
         let keys = self.keys(key);
-        let record = record::blank(data);
-        let stage = keys.stage(*op);
-        let staged = self.staged(&stage, &record);
-        let around = Around { staged, then: &[] };
+        let (stage, record);
+        let mut around = Around::default();
+        if self.is_large(data.len()) {
+            (stage, record) = (keys.stage(*op), record::blank(data));
+            around.staged = Some((&stage, &record));
+        }
         let answered = self.run_locking(&keys, &SAVE, around, |cmd, sending| {
             cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
             guard_of(cmd, guard);
-            cmd.arg(&record::stamp(stamp)).arg(millis(*ttl));
+            cmd.arg(&record::stamp(stamp)).arg(self.keep(*ttl));
             cmd.arg(flag(*release)).arg(self.publishes());
-            cmd.arg(unstaged(staged, &record));
+            let sent = if around.staged.is_some() {
+                0
+            } else {
+                data.len()
+            };
+            cmd.arg(&data[..sent]);
         });
         let mut reply = answered.await?.reply;
         let word = reply.word()?;
@@ -223,7 +259,7 @@ impl RedisDriver {
         let fields = keys.fields();
         let names = [keys.record(), &fields];
         let answered = self.run(&keys, &TOUCH, &names, Around::default(), |cmd, _| {
-            cmd.arg(&epoch.get().to_be_bytes()).arg(millis(*ttl));
+            cmd.arg(&epoch.get().to_be_bytes()).arg(self.keep(*ttl));
         });
         let mut reply = answered.await?.reply;
         match reply.word()?.as_str() {
@@ -307,6 +343,14 @@ impl RedisDriver {
         }))
     }
 
+    /// What PTTL answered.
+    pub(crate) fn left_of(&self, value: &Value) -> Result<Left> {
+        match value {
+            Value::Int(pttl) => Ok(Left::of(*pttl, self.slower())),
+            _ => Err(strange()),
+        }
+    }
+
     /// Wakes the waiters next door that a reply names next.
     pub(crate) fn wake(&self, reply: &mut Reply) -> Result<()> {
         let tokens = reply.bytes()?;
@@ -319,16 +363,10 @@ impl RedisDriver {
         flag(self.inner.settings.notifications)
     }
 
-    /// What goes ahead of the script, if the record is that large.
-    fn staged<'a>(&self, stage: &'a str, record: &'a [u8]) -> Option<(&'a str, &'a [u8])> {
-        let small = record.len() - record::HEAD <= self.inner.settings.stage_above;
-        (!small).then_some((stage, record))
+    /// Whether bytes go ahead of their script, and not along with it.
+    fn is_large(&self, len: usize) -> bool {
+        len > self.inner.settings.stage_above
     }
-}
-
-/// What goes along with the script, if the record is that small.
-fn unstaged<'a>(staged: Option<(&str, &[u8])>, record: &'a [u8]) -> &'a [u8] {
-    if staged.is_some() { &[] } else { record }
 }
 
 fn guard_of(cmd: &mut redis::Cmd, guard: &Guard) {
@@ -343,13 +381,6 @@ fn guard_of(cmd: &mut redis::Cmd, guard: &Guard) {
         Some(token) => cmd.arg(token.as_bytes()),
         None => cmd.arg(""),
     };
-}
-
-pub(crate) fn left_of(value: &Value) -> Result<Left> {
-    match value {
-        Value::Int(pttl) => Ok(Left::of(*pttl)),
-        _ => Err(strange()),
-    }
 }
 
 pub(crate) fn flag(is: bool) -> &'static str {

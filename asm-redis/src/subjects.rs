@@ -48,7 +48,7 @@ impl SubjectIndex for RedisDriver {
             };
         };
         let revoked = async {
-            let mut reply = Reply::of(self.on_index(subject, &SUBJECT_REVOKE, kept).await?)?;
+            let mut reply = Reply::of(self.on_index(subject, &SUBJECT_REVOKE, kept).await?, 1)?;
             let generation = reply.decimal()?;
             let keys = reply.list()?.all_bytes()?;
             Ok(Revoked {
@@ -86,7 +86,7 @@ impl RedisDriver {
                 None => cmd.arg(""),
             };
         });
-        let mut reply = Reply::of(answer.await?)?;
+        let mut reply = Reply::of(answer.await?, 1)?;
         match reply.word()?.as_str() {
             "done" => Ok(Reserved::Done {
                 generation: reply.decimal()?,
@@ -97,7 +97,7 @@ impl RedisDriver {
     }
 
     async fn list_living(&self, subject: &Subject) -> Result<Listing> {
-        let mut reply = Reply::of(self.on_index(subject, &SUBJECT_LIST, |_| {}).await?)?;
+        let mut reply = Reply::of(self.on_index(subject, &SUBJECT_LIST, |_| {}).await?, 1)?;
         let generation = reply.decimal()?;
         let now = reply.time()?;
         let entries = reply.list()?.all_bytes()?;
@@ -109,11 +109,11 @@ impl RedisDriver {
             let lives = some.iter().map(|entry| self.life(&entry.key));
             for (entry, life) in some.iter().zip(try_join_all(lives).await?) {
                 match life {
-                    Some((left, _)) => sessions.push(Bound {
+                    Some(life) => sessions.push(Bound {
                         key: entry.key,
                         since: entry.since,
                         generation: entry.generation,
-                        left: left.duration(),
+                        left: life.left.duration(),
                     }),
                     None => dead.push(entry.key),
                 }
@@ -137,10 +137,10 @@ impl RedisDriver {
     ) -> Result<Value> {
         let keys = self.inner.settings.prefix.subject(subject);
         let until = keys.until();
-        let shift = self.shift();
+        let time = self.time();
         let pack = |sending| {
             let mut cmd = script.command(sending, &[keys.index(), &until]);
-            cmd.arg(shift);
+            cmd.arg(&time);
             arguments(&mut cmd);
             let mut pipeline = Pipeline::with_capacity(1);
             pipeline.add_command(cmd);
