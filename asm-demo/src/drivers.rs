@@ -5,31 +5,51 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 use asm_core::{Driver, Result, Shared};
 use asm_file::FileDriver;
 use asm_memory::MemoryDriver;
+use asm_redis::RedisDriver;
 
 /// A driver, as it is named on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum DriverName {
     /// The memory of this process.
     Memory,
     /// The files of this directory.
     File(PathBuf),
+    /// The servers of this URL.
+    Redis(String),
 }
 
 impl DriverName {
     /// The storage of this driver: fresh in memory, elsewhere what is there.
-    pub(crate) fn storage(&self) -> Result<Storage> {
+    pub(crate) async fn storage(&self) -> Result<Storage> {
         Ok(match self {
             Self::Memory => Storage::of(MemoryDriver::new()),
             Self::File(root) => Storage::of(FileDriver::open(root)?),
+            Self::Redis(url) => {
+                let driver = RedisDriver::connect(url).await?;
+                let counted = driver.clone();
+                Storage {
+                    calls: Some(Arc::new(move || counted.counters().calls)),
+                    ..Storage::of(driver)
+                }
+            }
         })
     }
 
     /// The storage that is there already, for operators: nothing is made.
-    pub(crate) fn existing(&self) -> Result<Arc<dyn Driver>> {
+    pub(crate) async fn existing(&self) -> Result<Arc<dyn Driver>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryDriver::new()),
             Self::File(root) => Arc::new(FileDriver::builder(root).existing().build()?),
+            Self::Redis(url) => Arc::new(RedisDriver::connect(url).await?),
         })
+    }
+
+    /// As it is named on the command line, with its password if it has one.
+    pub(crate) fn spelled(&self) -> String {
+        match self {
+            Self::Redis(url) => url.clone(),
+            other => other.to_string(),
+        }
     }
 }
 
@@ -40,8 +60,15 @@ impl FromStr for DriverName {
         match name.split_once(':') {
             None if name == "memory" => Ok(Self::Memory),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            _ => Err("a driver is `memory` or `file:PATH`".into()),
+            Some((scheme, _)) if scheme.starts_with("redis") => Ok(Self::Redis(name.to_owned())),
+            _ => Err("a driver is `memory`, `file:PATH` or `redis://HOST:PORT`".into()),
         }
+    }
+}
+
+impl fmt::Debug for DriverName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -50,20 +77,33 @@ impl fmt::Display for DriverName {
         match self {
             Self::Memory => f.write_str("memory"),
             Self::File(root) => write!(f, "file:{}", root.display()),
+            Self::Redis(url) => f.write_str(&without_login(url)),
         }
     }
 }
 
+/// The URL without user and password.
+fn without_login(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        _ => url.to_owned(),
+    }
+}
+
 /// Where sessions are, and how to get at them.
+#[derive(Clone)]
 pub(crate) struct Storage {
-    connect: Box<dyn Fn() -> Arc<dyn Driver>>,
+    connect: Arc<dyn Fn() -> Arc<dyn Driver> + Send + Sync>,
+    /// How often its handle has asked a server.
+    calls: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
 }
 
 impl Storage {
     /// The storage that this driver and its clones are handles on.
     pub(crate) fn of<D: Driver + Clone>(driver: D) -> Self {
         Self {
-            connect: Box::new(move || Arc::new(driver.clone())),
+            connect: Arc::new(move || Arc::new(driver.clone())),
+            calls: None,
         }
     }
 
@@ -72,8 +112,26 @@ impl Storage {
         (self.connect)()
     }
 
+    /// How often its handle has asked a server, if it has one and tells.
+    pub(crate) fn calls(&self) -> Option<u64> {
+        self.calls.as_ref().map(|calls| calls())
+    }
+
     /// Whether other processes see the same sessions.
     pub(crate) fn is_shared(&self) -> bool {
         self.connect().info().shared != Shared::Process
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_passed_on_and_not_shown() {
+        let url = "redis://ann:secret@db:7000/3";
+        let name: DriverName = url.parse().expect("a driver");
+        assert_eq!(name.spelled(), url);
+        assert_eq!(name.to_string(), "redis://db:7000/3");
     }
 }

@@ -1,6 +1,7 @@
 //! Shows and runs Advanced Session Management.
 
 mod drivers;
+mod handoff;
 mod operator;
 mod race;
 
@@ -29,6 +30,8 @@ enum Command {
     Race(race::Args),
     /// Removes the sessions whose life is over.
     Sweep(operator::sweep::Arguments),
+    /// Lets requests wait for one lock, and measures how long it takes from one to the next.
+    Handoff(handoff::Args),
     /// A process of `race --processes`, told what to do on its standard input.
     #[command(hide = true)]
     RaceProcess,
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         None => race::main(&cli.race),
         Some(Command::Race(args)) => race::main(&args),
         Some(Command::Sweep(arguments)) => operator::sweep::main(&arguments),
+        Some(Command::Handoff(args)) => handoff::main(&args),
         Some(Command::RaceProcess) => race::process(),
     }
 }

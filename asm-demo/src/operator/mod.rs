@@ -19,8 +19,8 @@ use crate::{Cli, drivers::DriverName};
 /// Where the sessions are, and how to answer.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
-    /// Where the sessions are: `file:PATH` for the files of a directory. Nothing is made that is not
-    /// there.
+    /// Where the sessions are: `file:PATH` for the files of a directory, or the URL of a Redis server.
+    /// Nothing is made that is not there.
     #[arg(long, value_name = "DRIVER")]
     driver: DriverName,
 
@@ -64,8 +64,11 @@ pub(crate) fn run(
             .exit()
     }
     let ended = runtime().map_err(Failure::from).and_then(|runtime| {
-        let sessions = Sessions::builder(target.driver.existing()?).build()?;
-        runtime.block_on(command(&sessions))
+        runtime.block_on(async {
+            let driver = target.driver.existing().await?;
+            let sessions = Sessions::builder(driver).build()?;
+            command(&sessions).await
+        })
     });
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,

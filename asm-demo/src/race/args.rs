@@ -21,7 +21,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 #[derive(Clone, Debug, Parser)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Where the sessions are: `memory`, or `file:PATH` for the files of a directory.
+    /// Where the sessions are: `memory`, `file:PATH` for the files of a directory, or the URL of a
+    /// Redis server, such as `redis://127.0.0.1:6379`.
     #[arg(long, value_name = "DRIVER", default_value_t = DriverName::Memory)]
     pub(crate) driver: DriverName,
 

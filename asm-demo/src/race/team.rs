@@ -50,7 +50,7 @@ pub(super) async fn race(
     write: Option<Write>,
     progress: ProgressBar,
 ) -> Result<Tally, Failure> {
-    let storage = args.driver.storage()?;
+    let storage = args.driver.storage().await?;
     match write {
         None => {
             let raw = Raw::new(mode)?;
@@ -78,7 +78,7 @@ async fn referee<C: Counter>(
         sessions.push(judge.create().await?);
     }
     let part = |number| Part {
-        driver: args.driver.to_string(),
+        driver: args.driver.spelled(),
         mode,
         write,
         tasks: share(args.tasks.into(), args.processes, number) as u32,
@@ -201,7 +201,7 @@ pub(super) async fn take_part() -> Result<(), Failure> {
     let (mut ears, mut mouth) = (BufReader::new(tokio::io::stdin()), tokio::io::stdout());
     let part: Part = hear(&mut ears).await?;
     let driver: DriverName = part.driver.parse().map_err(|_| Failure::Talk)?;
-    let storage = driver.storage()?;
+    let storage = driver.storage().await?;
     let gate = async {
         say(&mut mouth, READY).await?;
         let said: String = hear(&mut ears).await?;
