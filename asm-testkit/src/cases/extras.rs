@@ -661,6 +661,7 @@ pub async fn transacts_in_a_session_that_is_open(h: &dyn Harness) {
                 other.insert("n", &(n + 10)).expect("a change");
                 saved(&mut other).await;
             }
+            let early = session.insert("early", &1).is_ok();
             let sum = session
                 .transact(|session| {
                     let n: i64 = session.get_or("n", 0)?;
@@ -676,6 +677,7 @@ pub async fn transacts_in_a_session_that_is_open(h: &dyn Harness) {
                 _ => n + 11,
             };
             assert_eq!(sum, expected, "{mode:?}");
+            assert!(!early || number(&second, &id, "early").await == 1);
             assert_eq!(session.is_locked(), held, "{mode:?}");
             assert_eq!(number(&second, &id, "n").await, expected, "{mode:?}");
 

@@ -308,6 +308,14 @@ mutants! {
         },
     }
 
+    /// A transaction drops what was changed before it.
+    a_transaction_drops_earlier_changes {
+        kills: [extras::transacts_in_a_session_that_is_open],
+        wrong: {
+            "transact.rs" transact: { self.is_modified() || self.in_flight.is_some() } => { false }
+        },
+    }
+
     /// A transaction gives away a lock that was held before.
     transacts_the_lock_away {
         kills: [extras::transacts_in_a_session_that_is_open],

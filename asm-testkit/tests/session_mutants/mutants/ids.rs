@@ -241,6 +241,7 @@ mutants! {
         ],
         wrong: {
             "accept.rs" by: { return Err(InvalidReason::Stale.into()) } => {}
+            "accept.rs" by_epoch: { return Err(InvalidReason::Stale.into()) } => {}
         },
     }
 
