@@ -125,11 +125,11 @@ impl Links {
 
     /// Whether there is anybody to listen to.
     pub(crate) fn can_listen(&self) -> bool {
-        match &self.topology {
-            #[cfg(feature = "deadpool")]
-            Topology::Pool { listener, .. } => listener.is_some(),
-            _ => true,
+        #[cfg(feature = "deadpool")]
+        if let Topology::Pool { listener, .. } = &self.topology {
+            return listener.is_some();
         }
+        true
     }
 
     /// A call on the node of this name: what `pack` makes of it, answered by as many values. None of
