@@ -5,7 +5,7 @@ use std::time::Duration;
 use cookie::{Cookie, SameSite, time};
 use http::HeaderValue;
 
-use crate::{ConfigError, Result, SessionError};
+use crate::{ConfigError, Result, SessionError, sealing::Sealing};
 
 /// The longest cookie that browsers keep, with its name and attributes, in bytes.
 pub(crate) const MOST_BYTES: usize = 4096;
@@ -25,6 +25,7 @@ pub(crate) struct CookieSettings {
     pub(crate) same_site: SameSite,
     pub(crate) partitioned: bool,
     pub(crate) persistent: bool,
+    pub(crate) sealing: Sealing,
 }
 
 impl Default for CookieSettings {
@@ -38,6 +39,7 @@ impl Default for CookieSettings {
             same_site: SameSite::Lax,
             partitioned: false,
             persistent: false,
+            sealing: Sealing::default(),
         }
     }
 }
@@ -116,9 +118,10 @@ impl CookieSettings {
         found
     }
 
-    /// The header that gives the client this value. A cookie without a life ends with the browser.
-    pub(crate) fn issue(&self, value: &str, life: Option<Duration>) -> Result<HeaderValue> {
-        let mut cookie = self.cookie(value);
+    /// The header that gives the client this id. A cookie without a life ends with the browser.
+    pub(crate) fn issue(&self, id: &str, life: Option<Duration>) -> Result<HeaderValue> {
+        let value = self.sealing.seal(self.name(), id)?;
+        let mut cookie = self.cookie(&value);
         if let Some(life) = life {
             let seconds = i64::try_from(life.min(LONGEST).as_secs()).unwrap_or(i64::MAX);
             cookie.set_max_age(time::Duration::seconds(seconds));

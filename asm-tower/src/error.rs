@@ -50,6 +50,10 @@ pub enum SessionError {
     /// The application refused the invalid id that the client brought.
     #[error("the session id was refused")]
     Rejected(StatusCode),
+    /// The cookie was not sealed, or its key is not known here.
+    #[cfg(feature = "sealed-cookie")]
+    #[error("the seal of the cookie")]
+    Seal(#[source] asm_crypt::CookieError),
     /// The cookie would be longer than the 4096 bytes that browsers keep.
     #[error("the session cookie would be longer than 4096 bytes")]
     CookieTooLong,
@@ -73,6 +77,9 @@ impl SessionError {
         match self {
             Self::Session(error) => status_of(error),
             Self::Rejected(status) => *status,
+            // Of a newer ring: another process knows it.
+            #[cfg(feature = "sealed-cookie")]
+            Self::Seal(asm_crypt::CookieError::UnknownKey(_)) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

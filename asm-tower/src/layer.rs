@@ -242,6 +242,20 @@ impl SessionLayerBuilder {
         self
     }
 
+    /// Seals the cookie by these keys: its client sees neither the handle nor the secret, cannot
+    /// change them, and what a stranger made up is refused without a call of the store. Cookies that
+    /// an older key sealed are sealed anew; unsealed ones count as invalid.
+    #[cfg(feature = "sealed-cookie")]
+    #[doc(alias = "with_private")]
+    #[doc(alias = "with_signed")]
+    #[doc(alias = "cookie_content_security")]
+    pub fn with_sealed_cookie(mut self, keys: asm_crypt::KeyRing) -> Self {
+        // It ends with its session; the seal needs no end of its own.
+        let seal = asm_crypt::CookieSeal::new(keys, "session").lifetime(Duration::MAX);
+        self.config.cookie.sealing.seal = Some(seal);
+        self
+    }
+
     /// What carries the id; a cookie unless set.
     pub const fn with_transport(mut self, transport: Transport) -> Self {
         self.config.transport = transport;

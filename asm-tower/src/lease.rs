@@ -53,6 +53,8 @@ struct Opened {
     /// The id that opened it; none of a new one.
     id: Option<zeroize::Zeroizing<String>>,
     had_id: bool,
+    /// Whether its cookie is to be sealed anew.
+    again: bool,
     since: Stopwatch,
     keeper: LockKeeper,
     expires_in: Duration,
@@ -126,7 +128,10 @@ impl Lease {
     pub(crate) fn has_id(&self) -> bool {
         // The answer depends on it, so does the response.
         self.slot().touched = true;
-        matches!(self.arriving.brought(&self.config).1, Brought::Id(_))
+        matches!(
+            self.arriving.brought(&self.config).1,
+            Ok(Brought::Id { .. })
+        )
     }
 
     /// What keeps its lock alive, if it has one.
@@ -225,12 +230,14 @@ impl Lease {
     async fn open_now(&self, mode: LockMode) -> Result<()> {
         let config = &self.config;
         let (carrier, brought) = self.arriving.brought(config);
+        let brought = brought?;
         let client = self.arriving.client(config);
         let sessions = config.sessions.with_mode(mode);
         let sessions = sessions.with_label(&self.arriving.label());
         let id = match &brought {
-            Brought::Id(id) => Some(id.as_str()),
+            Brought::Id { id, .. } => Some(id.as_str()),
             // No id at all, which is told as any malformed one is.
+            Brought::Broken => Some(""),
             Brought::Several => {
                 tracing::warn!("a client sent several session ids: none of them counts");
                 Some("")
@@ -254,9 +261,10 @@ impl Lease {
         let resumed = session.origin() == Origin::Resumed;
         let opened = Opened {
             carrier,
-            had_id: matches!(brought, Brought::Id(_)),
+            had_id: matches!(brought, Brought::Id { .. } | Brought::Broken),
+            again: matches!(brought, Brought::Id { again: true, .. }),
             id: match brought {
-                Brought::Id(id) if resumed => Some(id),
+                Brought::Id { id, .. } if resumed => Some(id),
                 _ => None,
             },
             since: Stopwatch::start(config),
@@ -383,12 +391,14 @@ impl Lease {
         self.config.cookie.persistent || session.lifetime().is_some()
     }
 
-    /// Whether a cookie that has an end of its own would end before its session. A zombie's client
-    /// has, or is about to get, another one.
+    /// Whether a cookie that has an end of its own would end before its session, or before its key
+    /// does. A zombie's client has, or is about to get, another one.
     fn moved_on(&self, opened: &Opened, session: &Inner) -> bool {
-        self.is_persistent(session)
-            && !session.is_zombie()
-            && session.expires_in().as_secs() > opened.expires_in.as_secs()
+        if session.is_zombie() {
+            return false;
+        }
+        let grown = session.expires_in().as_secs() > opened.expires_in.as_secs();
+        opened.again || (grown && self.is_persistent(session))
     }
 }
 

@@ -44,6 +44,7 @@
 //!
 //! - `axum`: extractors, and errors as responses, for axum 0.8.
 //! - `metrics`: figures for the recorder of the application.
+//! - `sealed-cookie`: cookies that only the application can read, by asm-crypt.
 //! - `tokio` (on by default): the clock of a tokio runtime, and [`Sweeping`] in its tasks. Without
 //!   it, [`SessionsBuilder::clock`](asm_session::SessionsBuilder::clock) is to be set.
 
@@ -64,6 +65,7 @@ mod meter;
 mod modes;
 mod read;
 mod request;
+mod sealing;
 mod service;
 mod session;
 #[cfg(feature = "tokio")]

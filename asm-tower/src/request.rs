@@ -5,9 +5,11 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
 use zeroize::Zeroizing;
 
 use crate::{
+    Result,
     client::Hints,
     cookies::Found,
     layer::Config,
+    sealing::Unsealed,
     transport::{Carrier, Transport},
 };
 
@@ -30,7 +32,13 @@ struct Referrers {
 #[derive(Debug)]
 pub(crate) enum Brought {
     Nothing,
-    Id(Zeroizing<String>),
+    Id {
+        id: Zeroizing<String>,
+        /// Whether its cookie is to be sealed anew.
+        again: bool,
+    },
+    /// A cookie whose seal is not ours, or is broken.
+    Broken,
     /// More than one, and so none.
     Several,
     /// It followed a link of a site that is not ours: whatever it brought is not looked at.
@@ -96,7 +104,10 @@ impl Arriving {
     }
 
     /// The id, and what carried it; a client that has none yet is answered by the same carrier.
-    pub(crate) fn brought(&self, config: &Config) -> (Carrier, Brought) {
+    ///
+    /// # Errors
+    /// `Seal` when the cookie was sealed with a key that is not known here.
+    pub(crate) fn brought(&self, config: &Config) -> (Carrier, Result<Brought>) {
         let by_header = Carrier::authorized(&self.authorizations);
         let (carrier, found) = match (config.transport, by_header) {
             (Transport::Cookie, _) | (Transport::CookieOrHeader, None) => {
@@ -105,10 +116,14 @@ impl Arriving {
             (_, by_header) => (Carrier::Header, by_header.unwrap_or(Found::Nothing)),
         };
         let brought = match found {
-            Found::Nothing => Brought::Nothing,
-            _ if self.is_foreign(config) => Brought::Foreign,
-            Found::One(id) => Brought::Id(Zeroizing::new(id.to_owned())),
-            Found::Several => Brought::Several,
+            Found::Nothing => Ok(Brought::Nothing),
+            _ if self.is_foreign(config) => Ok(Brought::Foreign),
+            Found::One(value) if carrier == Carrier::Cookie => unsealed(config, value),
+            Found::One(id) => Ok(Brought::Id {
+                id: Zeroizing::new(id.to_owned()),
+                again: false,
+            }),
+            Found::Several => Ok(Brought::Several),
         };
         (carrier, brought)
     }
@@ -132,6 +147,14 @@ impl Arriving {
         let is = |ours: &str| ours.eq_ignore_ascii_case(from);
         !host.is_some_and(is) && !own.iter().any(|ours| is(ours))
     }
+}
+
+fn unsealed(config: &Config, value: &str) -> Result<Brought> {
+    let unsealed = config.cookie.sealing.open(config.name(), value)?;
+    Ok(match unsealed {
+        Some(Unsealed { id, again }) => Brought::Id { id, again },
+        None => Brought::Broken,
+    })
 }
 
 fn without_port(host: &str) -> &str {

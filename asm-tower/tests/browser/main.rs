@@ -3,9 +3,9 @@
 
 use std::{
     future::Future,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -31,6 +31,8 @@ struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// Kept open: it may say more.
+    _said: Lines<BufReader<ChildStdout>>,
     _profile: TempDir,
 }
 
@@ -43,10 +45,10 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn();
         let mut driver = started.unwrap_or_else(|error| panic!("{program}: {error}"));
-        let said = driver.stdout.take().expect("piped");
-        let port = BufReader::new(said).lines().find_map(|line| {
+        let mut said = BufReader::new(driver.stdout.take().expect("piped")).lines();
+        let port = said.find_map(|line| {
             let line = line.expect("it says where it listens");
-            let (_, port) = line.rsplit_once("on port ")?;
+            let (_, port) = line.rsplit_once("started successfully on port ")?;
             port.trim_end_matches('.').parse().ok()
         });
         let profile = tempfile::tempdir().expect("a directory");
@@ -54,6 +56,7 @@ impl Browser {
             driver,
             port: port.expect("it listens"),
             session: String::new(),
+            _said: said,
             _profile: profile,
         };
         let folder = format!("--user-data-dir={}", browser._profile.path().display());

@@ -7,4 +7,6 @@ mod ends;
 mod extractors;
 mod holes;
 mod life_cycle;
+#[cfg(feature = "sealed-cookie")]
+mod sealed;
 mod world;
