@@ -45,6 +45,8 @@ pub enum Goal {
     RatioAtMost(f64),
     /// At most this, whatever the yardstick.
     AtMost(f64),
+    /// None: it is there to be compared with.
+    None,
 }
 
 impl Row {
@@ -68,6 +70,7 @@ impl Row {
             Goal::RatioAtLeast(least) => ratio.is_some_and(|ratio| ratio.median >= least),
             Goal::RatioAtMost(most) => ratio.is_some_and(|ratio| ratio.median <= most),
             Goal::AtMost(most) => value.median <= most,
+            Goal::None => true,
         };
         Self {
             id,
@@ -96,8 +99,13 @@ impl Row {
             Goal::RatioAtLeast(least) => format!(">= {least} x"),
             Goal::RatioAtMost(most) => format!("<= {most} x"),
             Goal::AtMost(most) => format!("<= {}", show(most)),
+            Goal::None => "-".into(),
         };
-        let met = if self.met { "yes" } else { "NO" };
+        let met = match (self.goal, self.met) {
+            (Goal::None, _) => "-",
+            (_, true) => "yes",
+            (_, false) => "NO",
+        };
         [
             self.id.into(),
             self.what.clone(),
