@@ -33,6 +33,8 @@ pub enum Unit {
     Bytes,
     /// Milliseconds.
     Milliseconds,
+    /// A ratio of its own.
+    Times,
 }
 
 /// What the median is to reach.
@@ -124,7 +126,9 @@ impl Unit {
             Self::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
             Self::PerSecond => format!("{:.1} k/s", value / 1e3),
             Self::Bytes => format!("{value:.0} B"),
+            Self::Milliseconds if value < 0.1 => format!("{:.2} us", value * 1e3),
             Self::Milliseconds => format!("{value:.3} ms"),
+            Self::Times => format!("{value:.3} x"),
         }
     }
 }
