@@ -3,6 +3,8 @@
 //! This crate is private. What it has to offer is in `tests/`; here is what they share with the fuzz
 //! targets: every codec that there is, by name, and what hostile bytes must not do.
 
+pub mod decoders;
+
 mod chains;
 mod hostile;
 mod showing;
