@@ -55,7 +55,7 @@ fn loading_until_the_data_are_there() {
         let server = start(Server::builder()).await;
         let driver = on(&server).await;
         let (key, snapshot) = make::stored(&driver).await;
-        let filler = ["DEBUG", "POPULATE", "8000", "filler"];
+        let filler = ["DEBUG", "POPULATE", "15000", "filler"];
         server.call::<()>(&filler).expect("stored");
         server.call::<()>(&["SAVE"]).expect("saved");
         let slowly = "\nkey-load-delay 200\nloading-process-events-interval-bytes 1024\n";
@@ -69,11 +69,11 @@ fn loading_until_the_data_are_there() {
             },
         )
         .expect("it listens");
-        refused(driver.open(&key, make::open()).await, ErrorKind::NotReady);
+        not_ready(async || driver.open(&key, make::open()).await).await;
         let save = make::save(&snapshot, make::data());
-        refused(driver.save(&key, save).await, ErrorKind::NotReady);
+        not_ready(async || driver.save(&key, save.clone()).await).await;
         let late = RedisDriver::builder().url(server.url()).deadline(DEADLINE);
-        refused(late.connect().await, ErrorKind::NotReady);
+        not_ready(async || late.clone().connect().await).await;
         let _server = beside(move || {
             server.ready().expect("loaded");
             server
@@ -122,7 +122,7 @@ fn tryagain_and_ask_while_a_slot_moves() {
         // One of two keys is gone.
         migration.move_keys(1).expect("moved");
         let save = make::save_held(token, &snapshot, make::data());
-        refused(driver.save(&key, save.clone()).await, ErrorKind::NotReady);
+        not_ready(async || driver.save(&key, save.clone()).await).await;
         // All are gone, and the slot is not: the new node is asked. It reads, but runs nothing on
         // several keys as long as one of them may still be on its way.
         migration.move_keys(100).expect("moved");
@@ -132,7 +132,7 @@ fn tryagain_and_ask_while_a_slot_moves() {
             resend: true,
             ..save
         };
-        refused(driver.save(&key, again.clone()).await, ErrorKind::NotReady);
+        not_ready(async || driver.save(&key, again.clone()).await).await;
         migration.finish().expect("moved");
         expect::written(driver.save(&key, again).await);
         expect::exactly(driver.release(&key, &token).await, &Released::Done);
@@ -346,9 +346,9 @@ fn busy_while_a_script_runs_for_long() {
             }
         })
         .expect("busy");
-        refused(driver.open(&key, make::open()).await, ErrorKind::NotReady);
+        not_ready(async || driver.open(&key, make::open()).await).await;
         let save = make::save(&snapshot, make::data());
-        refused(driver.save(&key, save).await, ErrorKind::NotReady);
+        not_ready(async || driver.save(&key, save.clone()).await).await;
         server.call::<()>(&["SCRIPT", "KILL"]).expect("killed");
         script.join().expect("its end");
         make::read(&driver, &key).await;
@@ -511,6 +511,17 @@ fn refused<T: std::fmt::Debug>(answer: Result<T>, kind: ErrorKind) {
     assert_eq!(error.driver(), "redis");
     assert_ne!(error.op(), "");
     quiet(&error);
+}
+
+/// That the server is not ready. Such a call is made again until its deadline, which may come
+/// between a question and its refusal.
+async fn not_ready<T: std::fmt::Debug>(call: impl AsyncFn() -> Result<T>) {
+    loop {
+        match call().await {
+            Err(error) if error.kind() == ErrorKind::Timeout => quiet(&error),
+            answer => return refused(answer, ErrorKind::NotReady),
+        }
+    }
 }
 
 /// No name of a key, no password, in the error or what caused it.

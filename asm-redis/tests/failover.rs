@@ -13,7 +13,7 @@ use std::{
 
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
-use asm_servers::{Cluster, Failover, Sentinels};
+use asm_servers::{Cluster, Failover, Sentinels, Server};
 use asm_testkit::{expect, given as make};
 use futures_util::future::join_all;
 use given::{
@@ -50,44 +50,36 @@ fn sentinels_fail_over_under_load() {
 
 #[test]
 fn sentinels_replace_a_killed_master_under_load() {
-    let group = Sentinels::start().expect("sentinels");
-    run(async {
-        let load = Load::start(given::on_sentinels(&group)).await;
-        let group = Arc::new(group);
-        let switch = {
-            let group = Arc::clone(&group);
-            beside(move || {
-                let master = group.master().expect("a master");
-                let from = master.addr();
-                master.kill().expect("a signal");
-                group.switched(from).expect("another master")
-            })
-            .await
-        };
-        load.end(Some(switch.seen), "sentinel master killed").await;
-    });
+    replace_the_master("killed", Server::kill, |_| Ok(()));
 }
 
+/// Back again, a stopped one takes itself for the master until it is told.
 #[test]
 fn sentinels_replace_a_stopped_master_under_load() {
-    let group = Sentinels::start().expect("sentinels");
+    replace_the_master("stopped", Server::stop, Server::cont);
+}
+
+fn replace_the_master(
+    how: &str,
+    harm: fn(&Server) -> asm_servers::Result<()>,
+    heal: fn(&Server) -> asm_servers::Result<()>,
+) {
+    let group = Arc::new(Sentinels::start().expect("sentinels"));
     run(async {
         let load = Load::start(given::on_sentinels(&group)).await;
-        let group = Arc::new(group);
         let switch = {
             let group = Arc::clone(&group);
             beside(move || {
                 let master = group.master().expect("a master");
-                let from = master.addr();
-                master.stop().expect("a signal");
-                let switch = group.switched(from).expect("another master");
-                // Back again it takes nobody's word for being the master.
-                master.cont().expect("a signal");
+                harm(master).expect("a signal");
+                let switch = group.switched(master.addr()).expect("another master");
+                heal(master).expect("a signal");
                 switch
             })
             .await
         };
-        load.end(Some(switch.seen), "sentinel master stopped").await;
+        load.end(Some(switch.seen), &format!("sentinel master {how}"))
+            .await;
     });
 }
 

@@ -104,13 +104,13 @@ fn forgotten_scripts_fail_none_of_a_hundred_thousand_calls() {
 
 #[test]
 fn evicted_locks_lose_no_update() {
-    run(evict(2_000));
+    run(evict(1_000));
 }
 
 #[test]
-#[ignore = "takes minutes: the same with 100,000 changes"]
-fn evicted_locks_lose_none_of_a_hundred_thousand_updates() {
-    run(evict(100_000));
+#[ignore = "takes minutes: the same with 20,000 changes"]
+fn evicted_locks_lose_none_of_twenty_thousand_updates() {
+    run(evict(20_000));
 }
 
 #[test]

