@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use asm_compress::{Compress, Threshold};
 use asm_core::{Codec, Timestamp};
 use asm_crypt::{KeyId, KeyRing, Seal, SecretKey};
 use asm_session::SessionsBuilder;
@@ -16,7 +17,7 @@ pub struct Chain {
 }
 
 /// The names of all compressors.
-pub const COMPRESSORS: &[&str] = &[];
+pub const COMPRESSORS: &[&str] = &["gzip", "lzf", "lz4", "snappy"];
 
 /// The names of all seals.
 pub const SEALS: &[&str] = &["xchacha", "aesgcm"];
@@ -86,6 +87,10 @@ fn codec(name: &str) -> Arc<dyn Codec> {
     match name {
         "xchacha" => Arc::new(Seal::xchacha(ring(1))),
         "aesgcm" => Arc::new(Seal::aes_gcm(ring(1))),
-        other => panic!("there is no codec {other}"),
+        // However small: it is to be seen at work.
+        other => match Compress::from_name(other) {
+            Ok(compressor) => Arc::new(compressor.threshold(Threshold::ALWAYS)),
+            Err(error) => panic!("there is no codec {other}: {error}"),
+        },
     }
 }
