@@ -14,7 +14,7 @@ use asm_redis::{RedisBuilder, RedisDriver};
 use asm_servers::{Cluster, Server};
 use asm_testkit::{expect, given as make};
 use given::{beside, connected, run, until, waiters};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// Short, so that a test does not take long, and long enough for a machine under load: whoever shows
 /// no sign of life for three of these waits no more. A hand-off is provisional for two.
@@ -60,7 +60,7 @@ fn a_holder_that_was_stopped_overwrites_nothing() {
         let place = Place::on(&[server.url()]).await;
         let (mut holder, mut lines) = place.start("holder");
         said(&mut lines, "holds");
-        signal(&holder, Signal::STOP);
+        stop(&holder);
         let taken = place.wait(Duration::from_secs(60)).await;
         let snapshot = place.read().await;
         let save = make::save_held(taken.token, &snapshot, "ours");
@@ -162,7 +162,7 @@ async fn waiter_gone(urls: &[String], killed: bool) {
         first.kill().expect("a signal");
         first.wait().expect("its end");
     } else {
-        signal(&first, Signal::STOP);
+        stop(&first);
     }
     let released = Instant::now();
     held.release(&place).await;
@@ -314,6 +314,13 @@ fn listen() {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("a line");
     assert!(!line.is_empty(), "the test has ended");
+}
+
+/// It does nothing any more when this returns.
+fn stop(child: &Child) {
+    signal(child, Signal::STOP);
+    let seen = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(Pid::from_child(child)), seen).expect("it stops");
 }
 
 fn signal(child: &Child, signal: Signal) {
