@@ -47,7 +47,7 @@ end
 -- publishes that a lifetime has ended.
 clear(KEYS[4])
 if ARGV[11] == '1' then
-  call('PUBLISH', RECORD .. ':feed', 'c' .. struct.pack('>I8', 1) .. op .. string.rep('\0', 8))
+  call('PUBLISH', RECORD .. ':feed', 'c' .. struct.pack('>I8', 1) .. op .. struct.pack('>I8', now))
 end
 fence = 0
 if token ~= '' then

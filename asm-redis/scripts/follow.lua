@@ -2,7 +2,7 @@
 --
 -- KEYS: record
 -- ARGV: time
--- Answer: 'missing' | 'live', head, left in ms
+-- Answer: 'missing' | 'live', head, left in ms, now
 --
 -- Contract: "A subscriber sees foreign and own saves, rotations and the end, from the moment that
 -- subscribe has answered."
@@ -13,4 +13,4 @@ local flags = head:byte(94)
 if flags < 2 then
   call('SETRANGE', RECORD, 93, string.char(flags + 2))
 end
-return {'live', head, call('PTTL', RECORD)}
+return {'live', head, call('PTTL', RECORD), now}

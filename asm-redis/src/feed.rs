@@ -31,13 +31,16 @@ impl ChangeFeed for RedisDriver {
         let following = hub.follow(key, buffer, &self.inner.runtime).await;
         let mut following = following.map_err(during("subscribe"))?;
         let life = self.look_at(key).await.map_err(during("subscribe"))?;
-        let Some(life) = life else {
+        let Some((life, now)) = life else {
             return Ok(Subscribed::Missing);
         };
         if life.epoch != epoch {
             return Ok(Subscribed::Ended);
         }
-        following.skip(life.known);
+        following.skip(Known {
+            number: life.number,
+            looked: Some(now),
+        });
         let watch = Watch {
             clock: Arc::clone(&self.inner.settings.clock),
             driver: self.clone(),
@@ -57,16 +60,16 @@ impl ChangeFeed for RedisDriver {
 }
 
 impl RedisDriver {
-    /// The same, and its changes are published from now on.
-    async fn look_at(&self, key: &Key) -> Result<Option<Life>> {
+    /// A session's life, if it has one, and the time. Its changes are published from now on.
+    async fn look_at(&self, key: &Key) -> Result<Option<(Life, Timestamp)>> {
         let keys = self.keys(key);
         let names = [keys.record()];
         let answered = self.run(&keys, &FOLLOW, &names, Around::default(), |_, _| {});
         let mut reply = answered.await?.reply;
         match reply.word()?.as_str() {
             "live" => {
-                let head = reply.bytes()?;
-                Ok(Some(Life::of(&head, reply.left()?)?))
+                let life = Life::of(&reply.bytes()?, reply.left()?)?;
+                Ok(Some((life, reply.time()?)))
             }
             "missing" => Ok(None),
             _ => Err(strange()),
@@ -105,7 +108,7 @@ impl RedisDriver {
 /// What there is to know of a session without its bytes.
 pub(crate) struct Life {
     pub(crate) left: Left,
-    known: Known,
+    number: u64,
     epoch: Epoch,
 }
 
@@ -114,10 +117,7 @@ impl Life {
         let (version, stamp) = record::read_head(head)?;
         Ok(Self {
             left,
-            known: Known {
-                number: version.number,
-                ops: Some(record::read_ops(head)),
-            },
+            number: version.number,
             epoch: stamp.epoch,
         })
     }
@@ -148,7 +148,7 @@ impl Watch {
                 return change;
             }
             self.end = match self.driver.look_at(&self.key).await {
-                Ok(Some(life)) if life.epoch == self.epoch => self.driver.end(life.left),
+                Ok(Some((life, _))) if life.epoch == self.epoch => self.driver.end(life.left),
                 Ok(_) => return Change::Ended,
                 // Unknown is not over: look again after a while.
                 Err(_) => self.clock.now() + self.driver.inner.settings.recheck,

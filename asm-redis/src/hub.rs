@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use asm_core::{Change, Epoch, Key, LockToken, OpId, Result, Version};
+use asm_core::{Change, Epoch, Key, LockToken, OpId, Result, Timestamp, Version};
 use futures_util::StreamExt;
 use redis::{
     Msg,
@@ -106,7 +106,7 @@ enum Told {
     /// Something happened; the epoch is the one after it.
     Change(Change, Epoch),
     /// A session of this name was created, so whichever was there before is over.
-    Created(OpId),
+    Created(Timestamp),
     /// The connection was lost, and made anew.
     Gap,
 }
@@ -439,18 +439,18 @@ impl Drop for Ear {
     }
 }
 
-/// What a follower knows from its look at the session: the number of the version, and the last
-/// writes. In a cluster it may be told of them afterwards.
+/// What a follower knows from its look at the session: the number of the version, and the store's
+/// time of the look. In a cluster it may be told afterwards of what came before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known {
     pub(crate) number: u64,
-    pub(crate) ops: Option<[OpId; OpId::REMEMBERED]>,
+    pub(crate) looked: Option<Timestamp>,
 }
 
 impl Known {
     fn covers(&self, told: &Told) -> bool {
         match told {
-            Told::Created(op) => self.ops.is_some_and(|ops| ops.contains(op)),
+            Told::Created(then) => self.looked.is_some_and(|looked| *then <= looked),
             Told::Change(Change::Saved(version) | Change::Rotated(version), _) => {
                 version.number <= self.number
             }
@@ -531,7 +531,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A change as scripts publish it: its kind, the version, and the epoch after it.
+/// A change as scripts publish it: its kind, the version, and the epoch after it, or the time when
+/// it was created.
 fn told(payload: &[u8]) -> Option<Told> {
     let (kind, rest) = payload.split_first()?;
     if rest.len() != 24 {
@@ -541,17 +542,15 @@ fn told(payload: &[u8]) -> Option<Told> {
         number: record::number(rest),
         op: OpId::from_bytes(record::bytes(&rest[8..])),
     };
+    let last = record::number(&rest[16..]);
     let change = match kind {
         b's' => Change::Saved(version),
         b'r' => Change::Rotated(version),
         b'e' => Change::Ended,
-        b'c' => return Some(Told::Created(version.op)),
+        b'c' => return Some(Told::Created(Timestamp::from_micros(last))),
         _ => return None,
     };
-    Some(Told::Change(
-        change,
-        Epoch::new(record::number(&rest[16..])),
-    ))
+    Some(Told::Change(change, Epoch::new(last)))
 }
 
 #[cfg(test)]
@@ -570,9 +569,27 @@ mod tests {
         };
         let told_of = Told::Change(Change::Rotated(version), Epoch::new(5));
         assert_eq!(told(&payload), Some(told_of));
+        payload[0] = b'c';
+        assert_eq!(
+            told(&payload),
+            Some(Told::Created(Timestamp::from_micros(5)))
+        );
         assert_eq!(told(&payload[..20]), None);
         assert_eq!(told(b""), None);
         payload[0] = b'x';
         assert_eq!(told(&payload), None);
+    }
+
+    #[test]
+    fn a_follower_knows_of_what_came_before_its_look() {
+        let [before, looked, after] = [4, 5, 6].map(Timestamp::from_micros);
+        let known = Known {
+            number: 3,
+            looked: Some(looked),
+        };
+        assert!(known.covers(&Told::Created(before)));
+        assert!(known.covers(&Told::Created(looked)));
+        assert!(!known.covers(&Told::Created(after)));
+        assert!(!Known::default().covers(&Told::Created(before)));
     }
 }

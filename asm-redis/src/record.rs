@@ -93,14 +93,6 @@ pub(crate) fn read_head(stored: &[u8]) -> Result<(Version, Stamp)> {
     Ok((version, stamp))
 }
 
-/// The op ids that the head of what was stored remembers.
-pub(crate) fn read_ops(stored: &[u8]) -> [OpId; OpId::REMEMBERED] {
-    std::array::from_fn(|age| {
-        let at = 12 + age * OpId::LEN;
-        OpId::from_bytes(bytes(stored.get(at..).unwrap_or_default()))
-    })
-}
-
 /// What is stored is not ours.
 pub(crate) fn corrupt() -> Error {
     Error::new(
