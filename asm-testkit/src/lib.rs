@@ -23,6 +23,7 @@ pub mod model;
 pub mod mutants;
 pub mod sessions;
 
+mod canaries;
 mod cancel;
 mod case;
 mod chaos;

@@ -12,6 +12,8 @@ use tracing::{
     subscriber::{DefaultGuard, set_default},
 };
 
+use crate::canaries::Canaries;
+
 /// Keeps every line that this thread logs from now on, at any level, until it is dropped.
 pub(crate) struct Log {
     lines: Arc<Mutex<Vec<Line>>>,
@@ -28,7 +30,9 @@ pub(crate) struct Line {
 impl Log {
     pub(crate) fn capture() -> Self {
         let lines = Arc::default();
-        let _guard = set_default(Recorder(Arc::clone(&lines)));
+        let _guard = set_default(Recorder {
+            lines: Some(Arc::clone(&lines)),
+        });
         Self { lines, _guard }
     }
 
@@ -44,24 +48,46 @@ impl Log {
     }
 }
 
-struct Recorder(Arc<Mutex<Vec<Line>>>);
+/// Takes every event and span, keeps the lines if somebody wants them, and lets the canaries of the
+/// case look at all.
+pub(crate) struct Recorder {
+    lines: Option<Arc<Mutex<Vec<Line>>>>,
+}
+
+impl Recorder {
+    pub(crate) fn that_keeps_nothing() -> Self {
+        Self { lines: None }
+    }
+
+    /// The fields, which the canaries have seen.
+    fn text(target: &str, record: impl FnOnce(&mut Text)) -> String {
+        let mut text = Text(String::new());
+        record(&mut text);
+        if let Some(canaries) = Canaries::here() {
+            canaries.heard(&format!("the log of {target}"), text.0.clone());
+        }
+        text.0
+    }
+}
 
 impl Subscriber for Recorder {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        Self::text(span.metadata().target(), |text| span.record(text));
         span::Id::from_u64(1)
     }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record(&self, _: &span::Id, values: &span::Record<'_>) {
+        Self::text("a span", |text| values.record(text));
+    }
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
     fn event(&self, event: &Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        lock(&self.0).push(Line {
-            level: *event.metadata().level(),
-            text: text.0,
-        });
+        let (level, target) = (*event.metadata().level(), event.metadata().target());
+        let text = Self::text(target, |text| event.record(text));
+        if let Some(lines) = &self.lines {
+            lock(lines).push(Line { level, text });
+        }
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}

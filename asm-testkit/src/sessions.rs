@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     Chaos, Harness, Layered,
+    canaries::{Canaries, Drawn},
     clock::turns,
     together::together,
     waiting::{answered, until, waiters},
@@ -27,7 +28,10 @@ use crate::{
 
 /// Sessions over this driver, on the time of the harness, with everything else still to be set.
 pub fn over(h: &dyn Harness, driver: impl Driver) -> SessionsBuilder {
-    Sessions::builder(driver).clock(h.clock()).label("case")
+    Sessions::builder(driver)
+        .clock(h.clock())
+        .id_source(Drawn(Canaries::here()))
+        .label("case")
 }
 
 /// Sessions over a further handle.

@@ -67,6 +67,10 @@ the mutants (broken drivers, and broken session layers) that each case must catc
 decides, never the client's. R1 and R2 are two requests, on two handles of one storage. A→B: the id
 was regenerated.
 
+With `ASM_CANARIES=1` every case is searched besides: it fails when a secret of a session, a token, an
+op id, a proof or 16 bytes of data that passed its drivers show in what its thread logs (TRACE, events
+and spans), in an error of a driver with its causes, or in the text with which the case fails.
+
 This page is generated: `ASM_BLESS=1 cargo test -p asm-testkit --test contract`.
 ";
 

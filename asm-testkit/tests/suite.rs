@@ -1,6 +1,7 @@
 //! The suite itself: what it lets pass and what it does not.
 
 use std::{
+    fmt::{self, Debug, Formatter},
     future::pending,
     panic::{self, AssertUnwindSafe},
     sync::{
@@ -10,10 +11,13 @@ use std::{
     time::Duration,
 };
 
-use asm_core::{Clock, Driver, DriverInfo, Error, ErrorKind, Key, Open, Opened, Result};
+use asm_core::{
+    Clock, Driver, DriverInfo, Error, ErrorKind, Key, LockToken, Open, OpenLock, Opened, Result,
+};
 use asm_memory::MemoryDriver;
 use asm_testkit::{CASES, Case, Facet, Harness, Layer, Layered, ManualClock, Needs, Suite, Way};
 use async_trait::async_trait;
+use base64ct::{Base64UrlUnpadded, Encoding};
 
 const ALL: [Facet; 4] = Facet::ALL;
 
@@ -151,6 +155,47 @@ fn stop_always_runs_and_can_fail_the_case() {
     assert_eq!(stops.load(Ordering::SeqCst), 3);
 }
 
+#[test]
+fn a_case_fails_in_which_a_driver_shows_a_secret() {
+    let leaks: [(&str, Leak); 5] = [
+        ("the log of suite", |req| {
+            let token = token(req);
+            tracing::trace!(token = hex(&token), "opens");
+            Ok(())
+        }),
+        ("the log of suite", |req| {
+            let _span = tracing::trace_span!("open", token = ?token(req)).entered();
+            Ok(())
+        }),
+        ("the failure of open", |req| {
+            let wish = Base64UrlUnpadded::encode_string(&[b"wish:", &token(req)[..]].concat());
+            Err(Error::new(ErrorKind::Unavailable, wish))
+        }),
+        ("the failure of open", |req| {
+            let cause = hex(&token(req)).to_uppercase();
+            Err(Error::new(ErrorKind::Unavailable, "it failed").because(cause))
+        }),
+        ("this failure", |req| {
+            panic!("cannot open: {:?}", token(req))
+        }),
+    ];
+    for (by, leak) in leaks {
+        let leaking =
+            move |driver| Arc::new(Layered::new(Leaking(driver, leak))) as Arc<dyn Driver>;
+        let suite = memory().with_canaries().through(leaking);
+        for way in [Way::Direct, Way::BehindArc] {
+            let failure = suite.check(way, locks()).expect_err("a leak");
+            let told = format!("a secret was shown by {by}");
+            assert!(failure.to_string().contains(&told), "{failure}");
+        }
+    }
+}
+
+/// A case that opens with a lock.
+fn locks() -> &'static Case {
+    Case::named("locks", "expires_however_it_was_taken").expect("a case of that name")
+}
+
 /// A case that every driver passes.
 fn reads() -> &'static Case {
     Case::named("locks", "reading_disturbs_nothing").expect("a case of that name")
@@ -183,6 +228,38 @@ impl Layer for Broken {
     async fn open(&self, _: &Key, _: Open) -> Result<Opened> {
         Err(Error::new(ErrorKind::Unavailable, "no tape in the drive"))
     }
+}
+
+/// Shows the token of every open that asks for the lock.
+struct Leaking(Arc<dyn Driver>, Leak);
+
+type Leak = fn(&OpenLock) -> Result<()>;
+
+impl Debug for Leaking {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Layer for Leaking {
+    fn inner(&self) -> &dyn Driver {
+        &*self.0
+    }
+    async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
+        if let Some(lock) = &req.lock {
+            (self.1)(lock)?;
+        }
+        self.0.open(key, req).await
+    }
+}
+
+fn token(lock: &OpenLock) -> [u8; LockToken::LEN] {
+    *lock.claim.token.as_bytes()
+}
+
+fn hex(token: &[u8]) -> String {
+    token.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Never answers an open.

@@ -20,9 +20,10 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use futures_util::{FutureExt, future::join};
 use tracing::Level;
 
-use super::trouble::forms;
 use crate::{
-    Chaos, Fault, Harness, Layered, Verb, cancel_at,
+    Chaos, Fault, Harness, Layered, Verb,
+    canaries::forms,
+    cancel_at,
     clock::turns,
     count_awaits,
     log::Log,

@@ -7,10 +7,11 @@ use asm_core::{
     FieldWrite, Guard, Key, LockToken, OpId, OpenLock, Proof, Proofs, Redacted, Reserve, Result,
     Save, Snapshot, Stamp, Subject, Subscribe, SweepStep, Touch,
 };
-use base64ct::{Base64Unpadded, Encoding};
 
 use crate::{
-    Harness, expect,
+    Harness,
+    canaries::forms,
+    expect,
     given::{self, HOLD, TTL},
     waiting::Waiting,
 };
@@ -370,27 +371,6 @@ fn look_at_text(what: &str, text: &str) {
             );
         }
     }
-}
-
-/// How bytes can be shown. What base64 makes of them depends on where they stand, so that only whole
-/// groups of three are compared.
-pub(super) fn forms(bytes: &[u8]) -> Vec<String> {
-    let list = |of: &[u8]| -> String {
-        let numbers: Vec<String> = of.iter().map(u8::to_string).collect();
-        numbers.join(",")
-    };
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut forms = vec![
-        String::from_utf8_lossy(bytes).into_owned(),
-        hex.to_uppercase(),
-        hex,
-        list(bytes),
-    ];
-    forms.extend((0..3).map(|start| {
-        let groups = bytes[start..].chunks_exact(3).flatten().copied();
-        Base64Unpadded::encode_string(&groups.collect::<Vec<u8>>())
-    }));
-    forms
 }
 
 #[cfg(test)]
