@@ -61,11 +61,14 @@ impl Algorithm for Gzip {
         let new = || flate2::Compress::new(Compression::new(self.level), false);
         let mut coded = Vec::with_capacity(most);
         coded.extend_from_slice(&HEADER);
+        // The reset of zlib-rs 0.6.8 forgets where in its buffer the bytes began that found no room:
+        // the next stream then has a smaller buffer, and panics. So such a state is not kept.
         let fits = self.deflating.lend(new, |deflate| {
             deflate.reset();
-            put_deflated(deflate, plain, &mut coded)
+            let ended = put_deflated(deflate, plain, &mut coded)?;
+            Ok(ended.then_some(()))
         })?;
-        if !fits || coded.len() + TRAILER > most {
+        if fits.is_none() || coded.len() + TRAILER > most {
             return Ok(None);
         }
         coded.extend_from_slice(&checksum(plain).to_le_bytes());

@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use asm_core::Result;
+
 /// States that are not in use. There are as many as were ever in use at once, up to a number.
 pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
@@ -12,16 +14,29 @@ pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 const MOST: usize = 64;
 
 impl<T> Pool<T> {
-    /// Lends one that was used before, or a new one. One whose use panics is lost.
-    pub(crate) fn lend<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> R) -> R {
+    /// Lends one that was used before, or a new one, to work that says when it came to its end.
+    ///
+    /// What was left in the middle is given up: a library may keep something of it beyond its own
+    /// reset.
+    pub(crate) fn lend<R>(
+        &self,
+        new: impl FnOnce() -> T,
+        work: impl FnOnce(&mut T) -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
         let used = self.states().pop();
         let mut state = used.unwrap_or_else(new);
-        let result = work(&mut state);
+        let result = work(&mut state)?;
+        if result.is_some() {
+            self.keep(state);
+        }
+        Ok(result)
+    }
+
+    fn keep(&self, state: T) {
         let mut states = self.states();
         if states.len() < MOST {
             states.push(state);
         }
-        result
     }
 
     fn states(&self) -> std::sync::MutexGuard<'_, Vec<T>> {

@@ -33,10 +33,12 @@ impl Algorithm for Snappy {
         let mut coded = vec![0; longest];
         let len = self.0.lend(Encoder::new, |encoder| {
             let len = encoder.compress(plain, &mut coded);
-            len.map_err(|error| failed(NAME, error))
+            len.map(Some).map_err(|error| failed(NAME, error))
         })?;
-        coded.truncate(len);
-        Ok((len <= most).then_some(coded))
+        Ok(len.filter(|len| *len <= most).map(|len| {
+            coded.truncate(len);
+            coded
+        }))
     }
 
     fn decompress(&self, coded: &[u8], limit: usize) -> Result<Vec<u8>> {

@@ -29,6 +29,7 @@ macro_rules! __codec_cases {
                 ],
                 "What it answers does not depend on what it was given before." => [
                     is_as_before_after_hostile_bytes,
+                    is_as_before_after_noise,
                 ],
             }
             compressing [when compressor] {

@@ -117,6 +117,26 @@ pub fn is_as_before_after_hostile_bytes(suite: &CodecSuite) {
     }
 }
 
+/// One codec that is given much which does not shrink, again and again, and then what does.
+pub fn is_as_before_after_noise(suite: &CodecSuite) {
+    let codec = suite.codec();
+    for len in NOISE {
+        for round in 0..ROUNDS {
+            let encoded = codec.encode(noise(len + round), &suite.context(LIMIT));
+            encoded.expect("noise is coded or declined");
+        }
+        let content = text(len);
+        let Ok(Encoded::Coded(coded)) = codec.encode(content.clone(), &suite.context(LIMIT)) else {
+            panic!("after noise of {len} bytes it encodes no more");
+        };
+        let decoded = suite.decoded(&coded, len).expect("decoded");
+        assert!(
+            decoded == content,
+            "after noise of {len} bytes it codes what is not the content"
+        );
+    }
+}
+
 /// Whatever the content, and however long.
 pub fn shrinks_or_declines(suite: &CodecSuite) {
     for len in lengths(suite) {
@@ -538,6 +558,9 @@ const SAMPLE: usize = 3000;
 
 const THREADS: usize = 8;
 const ROUNDS: usize = 50;
+
+/// Shorter, nearly as long, and longer than the pieces that deflate codes.
+const NOISE: [usize; 3] = [3000, 16_000, 70_000];
 
 /// Inputs of one case. A crate's own tests make more.
 const MADE_UP: usize = 5000;

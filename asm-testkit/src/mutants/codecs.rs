@@ -489,6 +489,20 @@ codec_mutants! { MUTANTS:
         }
     }
 
+    /// Once much did not shrink, it keeps a part of what comes after.
+    is_tired_of_noise(tired: AtomicBool): Packing by suite_of_packing::<is_tired_of_noise>, kills [
+        encoding::is_as_before_after_noise,
+    ] {
+        fn encode(&self, plain: Bytes, context: &CodecContext<'_>) -> Result<Encoded> {
+            let all = plain.len() - usize::from(self.tired.load(Relaxed));
+            let encoded = Packing.encode(plain.slice(..all), context)?;
+            if matches!(encoded, Encoded::Declined(_)) && all > 1 << 12 {
+                self.tired.store(true, Relaxed);
+            }
+            Ok(encoded)
+        }
+    }
+
     /// Codes also what becomes longer by it.
     grows: Packing by suite_of_packing::<grows>, kills [
         compressing::shrinks_or_declines,
