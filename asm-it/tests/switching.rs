@@ -4,6 +4,7 @@ use std::{
     env,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use asm_compress::{Compress, Ratio, Threshold};
@@ -12,6 +13,9 @@ use asm_session::{Client, LockMode, Session, SessionError, Sessions};
 
 const PROCESSES: u64 = 4;
 const SESSIONS: usize = 16;
+
+/// What a busy machine may take for a save: nothing here is about deadlines.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Saves of a process before it takes another codec.
 const TURN: u64 = 10;
@@ -178,9 +182,12 @@ async fn created(root: &Path) -> Vec<String> {
 fn sessions(root: &Path, codec: Compress) -> Sessions {
     let driver = FileDriver::builder(root)
         .durability(Durability::Atomic)
+        .patience(PATIENCE)
         .build();
     Sessions::builder(driver.expect("a root"))
         .lock_mode(LockMode::Optimistic)
+        .lock_hold(PATIENCE)
+        .lock_wait(PATIENCE)
         .codec(codec)
         .build()
         .expect("settings that make sense")

@@ -1,6 +1,6 @@
 //! Where sessions are stored.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use asm_core::Driver;
 use asm_file::{Durability, FileDriver};
@@ -8,6 +8,9 @@ use asm_memory::MemoryDriver;
 use asm_redis::RedisDriver;
 use asm_servers::{Error, Server};
 use tempfile::TempDir;
+
+/// What a busy machine may take for a call: nothing here is about deadlines.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A storage of its own, which is gone when this is dropped.
 #[derive(Debug)]
@@ -45,7 +48,9 @@ pub(crate) async fn all() -> Vec<Place> {
 
 fn file() -> Place {
     let root = tempfile::tempdir().expect("a directory");
-    let driver = FileDriver::builder(root.path()).durability(Durability::Atomic);
+    let driver = FileDriver::builder(root.path())
+        .durability(Durability::Atomic)
+        .patience(PATIENCE);
     Place {
         name: "file",
         driver: Arc::new(driver.build().expect("a driver")),
@@ -63,7 +68,11 @@ async fn redis() -> Option<Place> {
         }
         Err(error) => panic!("a server does not start: {error}"),
     };
-    let driver = RedisDriver::connect(&server.url()).await;
+    let driver = RedisDriver::builder()
+        .url(server.url())
+        .deadline(PATIENCE)
+        .connect_timeout(PATIENCE);
+    let driver = driver.connect().await;
     Some(Place {
         name: "redis",
         driver: Arc::new(driver.expect("a driver")),

@@ -7,7 +7,7 @@ use asm_tower::{LazySession, Result, Session, SessionLayer};
 use axum::{Router, extract::State, routing::post};
 use http::{Method, StatusCode};
 
-use crate::site::{Connection, Site, Storage, watched};
+use crate::site::{Connection, PATIENCE, Site, Storage, watched};
 
 const CONNECTIONS: usize = 8;
 const REQUESTS: usize = 200;
@@ -52,6 +52,8 @@ async fn race(storage: &Storage, mode: Option<LockMode>) -> Score {
     };
     let sessions = Sessions::builder(Arc::clone(&storage.driver))
         .lock_queue(None)
+        .lock_hold(PATIENCE)
+        .lock_wait(PATIENCE)
         .build()
         .expect("sound");
     let app = Router::new()

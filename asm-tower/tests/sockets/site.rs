@@ -20,6 +20,9 @@ use tokio::{
     task::JoinHandle,
 };
 
+/// What a busy machine may take. Nothing here is about deadlines: what hangs is ended by the watch.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Where the sessions of a test are.
 pub(crate) struct Storage {
     pub(crate) name: &'static str,
@@ -44,6 +47,7 @@ impl Storage {
         // It is about races: what a power cut leaves is the driver's to show.
         let driver = FileDriver::builder(root.path().join("sessions"))
             .durability(Durability::Atomic)
+            .patience(PATIENCE)
             .build()
             .expect("a root");
         Self {
@@ -57,7 +61,11 @@ impl Storage {
     /// A redis of its own.
     pub(crate) async fn redis() -> Self {
         let server = Server::start().unwrap_or_else(|error| panic!("{error}"));
-        let driver = RedisDriver::connect(server.url()).await.expect("connected");
+        let driver = RedisDriver::builder()
+            .url(server.url())
+            .deadline(PATIENCE)
+            .connect_timeout(PATIENCE);
+        let driver = driver.connect().await.expect("connected");
         Self {
             name: "redis",
             driver: Arc::new(driver),
@@ -143,7 +151,7 @@ impl Connection {
 
 /// Ends a test that hangs.
 pub(crate) async fn watched<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), work)
+    tokio::time::timeout(PATIENCE, work)
         .await
         .expect("it hangs")
 }
