@@ -30,6 +30,7 @@ impl ChangeFeed for RedisDriver {
         // Listening comes first, so that nothing falls between the look and the first change.
         let following = hub.follow(key, buffer, &self.inner.runtime).await;
         let mut following = following.map_err(during("subscribe"))?;
+        let asked = self.inner.settings.clock.now();
         let life = self.look_at(key).await.map_err(during("subscribe"))?;
         let Some((life, now)) = life else {
             return Ok(Subscribed::Missing);
@@ -46,7 +47,7 @@ impl ChangeFeed for RedisDriver {
             driver: self.clone(),
             key: *key,
             epoch,
-            end: self.end(life.left),
+            end: self.end(asked, life.left),
             following,
         };
         let changes = stream::unfold(Some(watch), |watch| async {
@@ -97,11 +98,11 @@ impl RedisDriver {
         }
     }
 
-    /// When a life may be over. One that was lost is looked after now and then.
-    fn end(&self, left: Left) -> Timestamp {
+    /// When a life may be over of which that much was left to one who asked then: not when the
+    /// answer is read, which may be much later. One that was lost is looked after now and then.
+    fn end(&self, asked: Timestamp, left: Left) -> Timestamp {
         let recheck = self.inner.settings.recheck;
-        let left = left.duration().unwrap_or(recheck * 60);
-        self.inner.settings.clock.now() + left
+        asked + left.duration().unwrap_or(recheck * 60)
     }
 }
 
@@ -147,8 +148,11 @@ impl Watch {
                 self.end = self.clock.now();
                 return change;
             }
+            let asked = self.clock.now();
             self.end = match self.driver.look_at(&self.key).await {
-                Ok(Some((life, _))) if life.epoch == self.epoch => self.driver.end(life.left),
+                Ok(Some((life, _))) if life.epoch == self.epoch => {
+                    self.driver.end(asked, life.left)
+                }
                 Ok(_) => return Change::Ended,
                 // Unknown is not over: look again after a while.
                 Err(_) => self.clock.now() + self.driver.inner.settings.recheck,

@@ -119,11 +119,13 @@ pub async fn ends_with_an_expired_session(h: &dyn Harness) {
     waiter.await.expect("a reader that panicked");
 }
 
-/// A save may make a session's life shorter, too.
+/// A save may make a session's life shorter, too. One waits for the end; one begins to, and comes
+/// back late; one sees all of it afterwards.
 pub async fn ends_with_a_session_that_was_cut_short(h: &dyn Harness) {
     let (r1, r2) = given::two(h).await;
     let (key, first) = given::stored(&*r1).await;
     let mut idle = subscribe(&r1, &key, &first, ENOUGH).await;
+    let mut late = subscribe(&r1, &key, &first, ENOUGH).await;
     let mut waiting = subscribe(&r2, &key, &first, ENOUGH).await;
     let req = Save {
         ttl: TTL / 60,
@@ -133,8 +135,11 @@ pub async fn ends_with_a_session_that_was_cut_short(h: &dyn Harness) {
     assert_eq!(next(&mut waiting).await, saved);
     let waiter = tokio::spawn(async move { ended(&mut waiting).await });
     tokio::task::yield_now().await;
+    assert_eq!(next(&mut late).await, saved);
+    assert_eq!(late.next().now_or_never(), None);
     h.advance(TTL / 60 + r1.info().ttl_resolution).await;
     waiter.await.expect("a reader that panicked");
+    ended(&mut late).await;
     assert_eq!(next(&mut idle).await, saved);
     ended(&mut idle).await;
 }
