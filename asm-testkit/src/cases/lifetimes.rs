@@ -256,11 +256,11 @@ pub async fn tells_zero_from_not_set(h: &dyn Harness) {
     ] {
         assert!(wrong.build().is_err());
     }
-    let without = of(Lifetimes::builder().idle(HOUR).absolute(None).first(None));
+    let without = of(Lifetimes::builder().idle(DAY).absolute(None).first(None));
     let sessions = built(builder(h).await.lifetimes(without));
     let id = plain(&sessions).await;
-    about(open(&sessions, &id).await.expires_in(), HOUR);
-    used_for(h, &sessions, id, 40 * DAY).await;
+    about(open(&sessions, &id).await.expires_in(), DAY);
+    used_every(h, &sessions, id, 21 * HOUR, 40 * DAY).await;
 }
 
 /// In every mode.
@@ -364,10 +364,20 @@ async fn used_for(
     id: SessionId,
     time: Duration,
 ) -> SessionId {
-    const PAUSE: Duration = Duration::from_secs(53 * 60);
+    used_every(h, sessions, id, 53 * MINUTE, time).await
+}
+
+/// The same with other pauses.
+async fn used_every(
+    h: &dyn Harness,
+    sessions: &Sessions,
+    id: SessionId,
+    pause: Duration,
+    time: Duration,
+) -> SessionId {
     let mut left = time;
     while left > Duration::ZERO {
-        let pause = left.min(PAUSE);
+        let pause = left.min(pause);
         h.advance(pause).await;
         left -= pause;
         saved(&mut open(sessions, &id).await).await;
