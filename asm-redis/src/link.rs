@@ -49,6 +49,41 @@ pub(crate) struct Sending {
     pub(crate) source: bool,
 }
 
+/// How a call goes on while it does not go well.
+struct Course {
+    slot: u16,
+    end: tokio::time::Instant,
+    /// Whether it may happen twice.
+    may_repeat: bool,
+    sending: Sending,
+    /// The node that another one has named, for the next attempt only.
+    asked: Option<Arc<Node>>,
+    /// How many connections failed.
+    broken: u32,
+    pause: Duration,
+    /// What the server last refused it for.
+    refused: Option<Error>,
+}
+
+impl Course {
+    fn is_over(&self) -> bool {
+        tokio::time::Instant::now() >= self.end
+    }
+
+    /// Pauses; `false` when there is no time for it.
+    async fn wait(&mut self) -> bool {
+        if tokio::time::Instant::now() + self.pause >= self.end {
+            return false;
+        }
+        pause_for(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST);
+        true
+    }
+}
+
+/// Where an attempt failed, and how.
+type Failed = (Option<Arc<Address>>, Failure);
+
 /// Connections to all nodes.
 pub(crate) struct Links {
     topology: Topology,
@@ -159,65 +194,79 @@ impl Links {
     ) -> Result<Vec<Value>> {
         let slot = keys::slot(name);
         let end = tokio::time::Instant::now() + self.deadline;
-        let mut sending = Sending::default();
-        let (mut asked, mut broken, mut pause) = (None, 0, PAUSE);
-        let mut refused = None;
+        let mut course = Course {
+            slot,
+            end,
+            may_repeat,
+            sending: Sending::default(),
+            asked: None,
+            broken: 0,
+            pause: PAUSE,
+            refused: None,
+        };
         loop {
             self.tally.calls.add();
-            let attempt = self.attempt(slot, asked.take(), &pack, sending, end);
-            let (place, failure) = match attempt.await {
+            let asked = course.asked.take();
+            let attempt = self.attempt(slot, asked, &pack, course.sending, end);
+            match attempt.await {
                 Ok(values) => return Ok(values),
-                Err(failed) => failed,
-            };
-            match failure {
-                Failure::NoScript if !sending.source => {
-                    self.tally.scripts.add();
-                    sending.source = true;
-                    continue;
-                }
-                Failure::Moved(..) | Failure::Ask(..) if !self.is_cluster() => {
-                    return Err(errors::is_a_node());
-                }
-                Failure::Moved(host, port) => {
-                    self.tally.redirects.add();
-                    self.moved(slot, place, host, port, end).await;
-                    continue;
-                }
-                Failure::Ask(host, port) => {
-                    self.tally.redirects.add();
-                    asked = Some(self.node(resolved(host, port, place.as_deref())));
-                    continue;
-                }
-                Failure::Later(error) => {
-                    if error.kind() == ErrorKind::ReadOnly {
-                        self.leave(slot, place.as_deref());
-                    }
-                    self.look_around().await;
-                    if !self.wait(&mut pause, end).await {
-                        return Err(error);
-                    }
-                    refused = Some(error);
-                }
-                Failure::Broken { error, sent } => {
-                    sending.again |= sent;
-                    broken += 1;
-                    if tokio::time::Instant::now() >= end {
-                        self.tally.timeouts.add();
-                        // Why it took so long says more, unless the last sending may have arrived.
-                        return Err(refused.filter(|_| !sending.again).unwrap_or(error));
-                    }
-                    if sending.again && !may_repeat {
-                        return Err(error);
-                    }
-                    self.look_around().await;
-                    if broken > RESENDS || !self.wait(&mut pause, end).await {
-                        return Err(error);
-                    }
-                    self.tally.resends.add();
-                }
-                failure => return Err(failure.into_error()),
+                // Boxed: the future of every call would have room for all that may go wrong.
+                Err(failed) => Box::pin(self.go_on(&mut course, failed)).await?,
             }
         }
+    }
+
+    /// Prepares another attempt after one that failed, or answers why there is none.
+    async fn go_on(self: &Arc<Self>, course: &mut Course, failed: Failed) -> Result<()> {
+        let (place, failure) = failed;
+        match failure {
+            Failure::NoScript if !course.sending.source => {
+                self.tally.scripts.add();
+                course.sending.source = true;
+            }
+            Failure::Moved(..) | Failure::Ask(..) if !self.is_cluster() => {
+                return Err(errors::is_a_node());
+            }
+            Failure::Moved(host, port) => {
+                self.tally.redirects.add();
+                self.moved(course.slot, place, host, port, course.end).await;
+            }
+            Failure::Ask(host, port) => {
+                self.tally.redirects.add();
+                course.asked = Some(self.node(resolved(host, port, place.as_deref())));
+            }
+            Failure::Later(error) => {
+                if error.kind() == ErrorKind::ReadOnly {
+                    self.leave(course.slot, place.as_deref());
+                }
+                self.look_around().await;
+                // Also when the pause took longer than it should: what is known is told.
+                if !course.wait().await || course.is_over() {
+                    return Err(error);
+                }
+                course.refused = Some(error);
+            }
+            Failure::Broken { error, sent } => {
+                course.sending.again |= sent;
+                course.broken += 1;
+                if course.is_over() {
+                    self.tally.timeouts.add();
+                    // Why it took so long says more, unless the last sending may have arrived.
+                    let refused = course.refused.take().filter(|_| !course.sending.again);
+                    return Err(refused.unwrap_or(error));
+                }
+                if course.sending.again && !course.may_repeat {
+                    return Err(error);
+                }
+                self.look_around().await;
+                if course.broken > RESENDS || !course.wait().await {
+                    return Err(error);
+                }
+                self.tally.resends.add();
+            }
+            failure => return Err(failure.into_error()),
+        }
+        Ok(())
     }
 
     /// Sends it once.
@@ -228,7 +277,7 @@ impl Links {
         pack: impl Fn(Sending) -> Pipeline,
         sending: Sending,
         end: tokio::time::Instant,
-    ) -> Result<Vec<Value>, (Option<Arc<Address>>, Failure)> {
+    ) -> Result<Vec<Value>, Failed> {
         let asking = asked.is_some();
         let found = match asked {
             Some(node) => Ok(node),
@@ -237,8 +286,7 @@ impl Links {
         let node = found.map_err(|failure| (None, failure))?;
         let place = || node.address.clone();
         let line = &node.lines[usize::from(slot) % self.count];
-        let made = timeout_at(end, self.connected(&node, line)).await;
-        let made = made.unwrap_or_else(|_| Err(too_late(false)));
+        let made = self.connected(&node, line, end).await;
         let mut connected = made.map_err(|failure| (place(), failure))?;
         let mut pipeline = pack(sending);
         if asking {
@@ -281,6 +329,7 @@ impl Links {
         self: &Arc<Self>,
         node: &Arc<Node>,
         line: &Arc<Line>,
+        end: tokio::time::Instant,
     ) -> Result<Connected, Failure> {
         let making = {
             let current = line.current();
@@ -290,7 +339,9 @@ impl Links {
             let mut making = lock(&line.making);
             making.get_or_insert_with(|| self.begin(node, line)).clone()
         };
-        making.await.map_err(Failure::for_another)
+        let made = timeout_at(end, making).await;
+        made.unwrap_or_else(|_| Err(Arc::new(too_late(false))))
+            .map_err(Failure::for_another)
     }
 
     fn begin(self: &Arc<Self>, node: &Arc<Node>, line: &Arc<Line>) -> Making {
@@ -430,16 +481,6 @@ impl Links {
         }
     }
 
-    async fn wait(&self, pause: &mut Duration, end: tokio::time::Instant) -> bool {
-        let now = tokio::time::Instant::now();
-        if now + *pause >= end {
-            return false;
-        }
-        pause_for(*pause).await;
-        *pause = (*pause * 2).min(LONGEST);
-        true
-    }
-
     /// The node of a slot.
     async fn node_of(
         self: &Arc<Self>,
@@ -452,7 +493,7 @@ impl Links {
         if let Some(node) = self.known(slot) {
             return Ok(node);
         }
-        let refreshed = timeout_at(end, self.refresh()).await;
+        let refreshed = timeout_at(end, Box::pin(self.refresh())).await;
         refreshed.unwrap_or_else(|_| Err(too_late(false)))?;
         self.known(slot).ok_or_else(|| {
             let error = "no node of the cluster has this slot";
@@ -668,7 +709,12 @@ async fn from_pool(
     use deadpool_redis::PoolError;
     let taken = timeout(deadline, pool.get()).await;
     match taken {
-        Ok(Ok(connection)) => Ok(deadpool_redis::Connection::take(connection)),
+        Ok(Ok(connection)) => {
+            let mut connection = deadpool_redis::Connection::take(connection);
+            // Deadlines are the driver's own; the library's would come after half a second.
+            connection.set_response_timeout(2 * deadline);
+            Ok(connection)
+        }
         Ok(Err(PoolError::Backend(error))) => Err(errors::broken(&error, false)),
         Ok(Err(error)) => {
             let full = Error::new(

@@ -29,22 +29,25 @@ fn readonly_of_a_replica() {
         })
         .expect("copied");
         // The look at the server tells.
-        refused(builder(replica).connect().await, ErrorKind::ReadOnly);
+        refused_at_last(ErrorKind::ReadOnly, async || {
+            builder(replica).connect().await
+        })
+        .await;
         let replica = connected(builder(replica).without_check()).await;
         // It may be read.
         assert_eq!(make::read(&replica, &key).await.data, snapshot.data);
         let save = make::save(&snapshot, make::data());
         let other = make::key();
-        let answers = tokio::join!(
-            replica.save(&key, save),
-            replica.create(&other, make::create(make::data())),
-            replica.acquire(&key, make::attempt(&snapshot)),
-            replica.delete(&key, make::log_out()),
+        let kind = ErrorKind::ReadOnly;
+        let create = make::create(make::data());
+        tokio::join!(
+            refused_at_last(kind, async || replica.save(&key, save.clone()).await),
+            refused_at_last(kind, async || replica.create(&other, create.clone()).await),
+            refused_at_last(kind, async || {
+                replica.acquire(&key, make::attempt(&snapshot)).await
+            }),
+            refused_at_last(kind, async || replica.delete(&key, make::log_out()).await),
         );
-        refused(answers.0, ErrorKind::ReadOnly);
-        refused(answers.1, ErrorKind::ReadOnly);
-        refused(answers.2, ErrorKind::ReadOnly);
-        refused(answers.3, ErrorKind::ReadOnly);
         assert_eq!(make::read(&master, &key).await.version, snapshot.version);
     });
 }
@@ -361,12 +364,8 @@ fn no_connection_to_spare() {
         let server = start(Server::builder().line("maxclients 4")).await;
         // The administrator's is one of them.
         let mut kept = Vec::new();
-        while let Ok(client) = redis::Client::open(server.url())
-            .expect("a URL")
-            .get_multiplexed_async_connection()
-            .await
-        {
-            kept.push(client);
+        while let Ok(connection) = asm_servers::connection(server.url()).await {
+            kept.push(connection);
         }
         let builder = RedisDriver::builder().url(server.url()).deadline(DEADLINE);
         let error = builder.connect().await.expect_err("no room");
@@ -513,15 +512,20 @@ fn refused<T: std::fmt::Debug>(answer: Result<T>, kind: ErrorKind) {
     quiet(&error);
 }
 
-/// That the server is not ready. Such a call is made again until its deadline, which may come
-/// between a question and its refusal.
-async fn not_ready<T: std::fmt::Debug>(call: impl AsyncFn() -> Result<T>) {
+/// Refused as what may pass. Such a call is made again until its deadline, which may come between a
+/// question and its refusal.
+async fn refused_at_last<T: std::fmt::Debug>(kind: ErrorKind, call: impl AsyncFn() -> Result<T>) {
     loop {
         match call().await {
             Err(error) if error.kind() == ErrorKind::Timeout => quiet(&error),
-            answer => return refused(answer, ErrorKind::NotReady),
+            answer => return refused(answer, kind),
         }
     }
+}
+
+/// That the server is not ready.
+async fn not_ready<T: std::fmt::Debug>(call: impl AsyncFn() -> Result<T>) {
+    refused_at_last(ErrorKind::NotReady, call).await;
 }
 
 /// No name of a key, no password, in the error or what caused it.

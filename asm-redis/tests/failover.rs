@@ -31,14 +31,10 @@ const AFTER: u64 = 300;
 
 #[test]
 fn sentinels_fail_over_under_load() {
-    let group = Sentinels::start().expect("sentinels");
+    let group = Arc::new(Sentinels::start().expect("sentinels"));
     run(async {
         let load = Load::start(given::on_sentinels(&group)).await;
-        let group = Arc::new(group);
-        let switch = {
-            let group = Arc::clone(&group);
-            beside(move || group.failover().expect("a failover")).await
-        };
+        let switch = to(&group, |group| group.failover().expect("a failover")).await;
         let found = load.end(Some(switch.seen), "sentinel failover").await;
         assert!(found.there > 0);
         // The driver is where the master is.
@@ -67,17 +63,14 @@ fn replace_the_master(
     let group = Arc::new(Sentinels::start().expect("sentinels"));
     run(async {
         let load = Load::start(given::on_sentinels(&group)).await;
-        let switch = {
-            let group = Arc::clone(&group);
-            beside(move || {
-                let master = group.master().expect("a master");
-                harm(master).expect("a signal");
-                let switch = group.switched(master.addr()).expect("another master");
-                heal(master).expect("a signal");
-                switch
-            })
-            .await
-        };
+        let switch = to(&group, move |group| {
+            let master = group.master().expect("a master");
+            harm(master).expect("a signal");
+            let switch = group.switched(master.addr()).expect("another master");
+            heal(master).expect("a signal");
+            switch
+        })
+        .await;
         load.end(Some(switch.seen), &format!("sentinel master {how}"))
             .await;
     });
@@ -86,45 +79,40 @@ fn replace_the_master(
 /// A lock and a version that did not survive are refused; a lock that did is still good.
 #[test]
 fn what_did_not_survive_is_refused() {
-    let group = Sentinels::start().expect("sentinels");
+    let group = Arc::new(Sentinels::start().expect("sentinels"));
     run(async {
         let builder = given::on_sentinels(&group).deadline(Duration::from_secs(10));
         let driver = connected(builder).await;
         let (key, kept) = make::stored(&driver).await;
         let (lost_key, lost) = make::stored(&driver).await;
         let (token, fence) = make::held(&driver, &key, &kept).await;
-        let group = Arc::new(group);
-        beside({
-            let group = Arc::clone(&group);
-            move || {
-                let master = group.master().expect("a master");
-                let copied = master.call::<u64>(&["WAIT", "2", "0"]).expect("an answer");
-                assert_eq!(copied, 2);
-                // From here on nothing is copied.
-                for replica in group.replicas().expect("replicas") {
-                    replica.stop().expect("a signal");
-                }
-                let cut = ["CLIENT", "KILL", "TYPE", "replica"];
-                assert_eq!(master.call::<u64>(&cut).expect("an answer"), 2);
+        // However long the failover takes.
+        expect::renewed(driver.renew(&key, &token, Duration::from_secs(600)).await);
+        to(&group, |group| {
+            let master = group.master().expect("a master");
+            let copied = master.call::<u64>(&["WAIT", "2", "0"]).expect("an answer");
+            assert_eq!(copied, 2);
+            // From here on nothing is copied.
+            for replica in group.replicas().expect("replicas") {
+                replica.stop().expect("a signal");
             }
+            let cut = ["CLIENT", "KILL", "TYPE", "replica"];
+            assert_eq!(master.call::<u64>(&cut).expect("an answer"), 2);
         })
         .await;
         let save = make::save(&lost, "lost");
         let version = expect::written(driver.save(&lost_key, save).await);
         let (lost_token, _) = make::held(&driver, &lost_key, &lost).await;
-        beside({
-            let group = Arc::clone(&group);
-            move || {
-                let master = group.master().expect("a master");
-                let from = master.addr();
-                master.kill().expect("a signal");
-                for server in group.servers() {
-                    if server.addr() != from {
-                        server.cont().expect("a signal");
-                    }
+        to(&group, |group| {
+            let master = group.master().expect("a master");
+            let from = master.addr();
+            master.kill().expect("a signal");
+            for server in group.servers() {
+                if server.addr() != from {
+                    server.cont().expect("a signal");
                 }
-                group.switched(from).expect("another master");
             }
+            group.switched(from).expect("another master");
         })
         .await;
         // The version that was saved is not there, nor the lock.
@@ -149,21 +137,16 @@ fn what_did_not_survive_is_refused() {
 
 #[test]
 fn a_cluster_fails_over_under_load() {
-    let cluster = Cluster::start().expect("a cluster");
+    let cluster = Arc::new(Cluster::start().expect("a cluster"));
     run(async {
         let load = Load::start(given::on_cluster(&cluster)).await;
         let slot = load.slot(&cluster);
-        let cluster = Arc::new(cluster);
-        let seen = {
-            let cluster = Arc::clone(&cluster);
-            beside(move || {
-                cluster
-                    .failover(slot, Failover::Graceful)
-                    .expect("a failover");
-                Instant::now()
-            })
-            .await
-        };
+        let seen = to(&cluster, move |cluster| {
+            let graceful = cluster.failover(slot, Failover::Graceful);
+            graceful.expect("a failover");
+            Instant::now()
+        })
+        .await;
         let found = load.end(Some(seen), "cluster failover").await;
         assert_eq!(found.lost, 0, "the master helped");
     });
@@ -171,28 +154,24 @@ fn a_cluster_fails_over_under_load() {
 
 #[test]
 fn a_cluster_replaces_a_killed_master_under_load() {
-    let cluster = Cluster::start().expect("a cluster");
+    let cluster = Arc::new(Cluster::start().expect("a cluster"));
     run(async {
         let load = Load::start(given::on_cluster(&cluster)).await;
         let slot = load.slot(&cluster);
-        let cluster = Arc::new(cluster);
-        let seen = {
-            let cluster = Arc::clone(&cluster);
-            beside(move || {
-                let owner = cluster.owner(slot).expect("an owner");
-                cluster.nodes()[owner].kill().expect("a signal");
-                cluster.owned_by_another(slot, owner).expect("another");
-                Instant::now()
-            })
-            .await
-        };
+        let seen = to(&cluster, move |cluster| {
+            let owner = cluster.owner(slot).expect("an owner");
+            cluster.nodes()[owner].kill().expect("a signal");
+            cluster.owned_by_another(slot, owner).expect("another");
+            Instant::now()
+        })
+        .await;
         load.end(Some(seen), "cluster master killed").await;
     });
 }
 
 #[test]
 fn slots_move_under_load() {
-    let cluster = Cluster::start().expect("a cluster");
+    let cluster = Arc::new(Cluster::start().expect("a cluster"));
     run(async {
         let load = Load::start(given::on_cluster(&cluster)).await;
         let slots: Vec<_> = load
@@ -200,30 +179,35 @@ fn slots_move_under_load() {
             .iter()
             .map(|counter| slot_of(&cluster, counter))
             .collect();
-        let cluster = Arc::new(cluster);
         // There and back, each session's slot, key by key.
-        let moved = {
-            let cluster = Arc::clone(&cluster);
-            beside(move || {
-                let mut moved = 0;
-                for slot in slots {
-                    let home = cluster.owner(slot).expect("an owner");
-                    for to in [(home + 1) % 3, home] {
-                        let migration = cluster.migrate(slot, to).expect("a migration");
-                        migration.move_keys(1).expect("moved");
-                        migration.finish().expect("moved");
-                        moved += 1;
-                    }
+        let moved = to(&cluster, move |cluster| {
+            let mut moved = 0;
+            for slot in slots {
+                let home = cluster.owner(slot).expect("an owner");
+                for next in [(home + 1) % 3, home] {
+                    let migration = cluster.migrate(slot, next).expect("a migration");
+                    migration.move_keys(1).expect("moved");
+                    migration.finish().expect("moved");
+                    moved += 1;
                 }
-                moved
-            })
-            .await
-        };
+            }
+            moved
+        })
+        .await;
         let redirects = load.driver.counters().redirects;
         let found = load.end(None, &format!("{moved} slots moved")).await;
         assert_eq!(found.lost, 0, "nothing is lost by moving");
         assert!(redirects > 0);
     });
+}
+
+/// Does something to servers, beside what is under way.
+async fn to<S: Send + Sync + 'static, T: Send + 'static>(
+    servers: &Arc<S>,
+    deed: impl FnOnce(&S) -> T + Send + 'static,
+) -> T {
+    let servers = Arc::clone(servers);
+    beside(move || deed(&servers)).await
 }
 
 /// Tasks that count in sessions which they share, until they are told to end.

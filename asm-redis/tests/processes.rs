@@ -176,6 +176,8 @@ async fn waiter_gone(urls: &[String], killed: bool) {
     );
     if killed {
         taken.release(&place).await;
+        // On a machine under load the dead one's ticket may have come behind.
+        until(async || place.state().await == LockState::default()).await;
     } else {
         // Wakes up, believes nothing, and waits again.
         signal(&first, Signal::CONT);

@@ -2,7 +2,7 @@
 
 mod given;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asm_core::*;
 use asm_redis::RedisDriver;
@@ -64,7 +64,7 @@ fn nobody_polls_while_he_waits() {
 #[test]
 fn a_waiter_looks_once_in_each_interval() {
     const RECHECK: Duration = Duration::from_millis(100);
-    const INTERVALS: u32 = 10;
+    const LOOKS: u64 = 10;
     run(async {
         let place = Place::start(RECHECK).await;
         let driver = place.driver().await;
@@ -72,17 +72,25 @@ fn a_waiter_looks_once_in_each_interval() {
         make::held(&driver, &key, &snapshot).await;
         let waiter = place.driver().await;
         let wish = LockWish {
-            wait: RECHECK * INTERVALS,
+            wait: Duration::from_secs(3600),
             ..make::wish(&snapshot)
         };
         place.reset();
-        expect::exactly(waiter.acquire(&key, wish).await, &Acquired::Busy);
-        let calls = place.calls();
-        let looks = calls.of("evalsha") + calls.of("eval");
-        // The first look and the last come on top. A machine under load makes fewer.
-        let most = u64::from(INTERVALS) * 4 / 3 + 3;
-        assert!((3..=most).contains(&looks), "{looks} looks: {calls:?}");
-        println!("{looks} looks in {INTERVALS} intervals");
+        let began = Instant::now();
+        let waiting = tokio::spawn(async move { waiter.acquire(&key, wish).await });
+        let mut looks = 0;
+        until(async || {
+            let calls = place.calls();
+            looks = calls.of("evalsha") + calls.of("eval");
+            looks >= LOOKS
+        })
+        .await;
+        // There is no interval before the first, and a machine under load takes longer for the others.
+        let intervals = u32::try_from(looks - 1).expect("few");
+        let took = began.elapsed();
+        assert!(took >= intervals * (RECHECK * 3 / 4), "{looks} in {took:?}");
+        waiting.abort();
+        println!("{looks} looks in {took:?}");
     });
 }
 

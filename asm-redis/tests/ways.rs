@@ -18,6 +18,9 @@ use given::{beside, connected, run, verbs};
 /// The user that the documentation shows.
 const MINIMAL: &str = include_str!("../minimal.acl");
 
+/// Enough for any machine; whoever may not listen is told after it.
+const DEADLINE: Duration = Duration::from_secs(5);
+
 const SMALL: usize = 100;
 const LARGE: usize = 64 << 10;
 
@@ -208,7 +211,7 @@ impl Minimal {
     async fn driver(&self) -> Result<RedisDriver> {
         let builder = RedisDriver::builder().url(format!("redis://{}", self.0.addr()));
         let builder = builder.credentials("asm", "CHANGE-ME");
-        builder.deadline(Duration::from_millis(500)).connect().await
+        builder.deadline(DEADLINE).connect().await
     }
 
     async fn everything(&self) -> Result<()> {

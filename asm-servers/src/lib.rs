@@ -7,6 +7,7 @@
 //! | [`Sentinels`] | a master, two replicas and three sentinels |
 //! | [`Cluster`] | three masters and three replicas |
 //! | [`Shared`] | one of each kind, for all processes of a test run |
+//! | [`connection`] | what a test says to a server itself |
 //! | [`Proxy`] | between a client and a server: counts commands and round trips, loses answers |
 //!
 //! ```no_run
@@ -54,6 +55,7 @@
 //! start is [`Error::Missing`], which says how to install it.
 
 mod cluster;
+mod connection;
 mod error;
 mod frames;
 mod place;
@@ -67,6 +69,7 @@ mod warden;
 mod watch;
 
 pub use cluster::{Cluster, ClusterBuilder, Failover, Migration};
+pub use connection::connection;
 pub use error::{Error, Result};
 pub use program::Program;
 pub use proxy::{Command, Counts, Direction, Fate, Proxy};

@@ -114,8 +114,7 @@ impl Redis {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let mut masters = Vec::new();
         for url in &servers.masters {
-            let client = redis::Client::open(url.as_str()).expect("a URL");
-            let connection = client.get_multiplexed_async_connection().await;
+            let connection = asm_servers::connection(url.as_str()).await;
             masters.push(connection.expect("a connection"));
         }
         let clock = ManualClock::new();

@@ -27,8 +27,10 @@ pub(crate) struct Counter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Done,
-    /// Somebody else was first, or the lock was lost.
+    /// Somebody else was first.
     Refused,
+    /// The lock was not ours any more.
+    LockLost,
     /// It did not come to the save.
     Failed(Kind),
     /// The session is not there any more.
@@ -87,6 +89,15 @@ impl Counter {
             left: None,
             now: Timestamp::from_micros(0),
         }
+    }
+}
+
+impl Found {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.lost += other.lost;
+        self.there += other.there;
+        self.gone += other.gone;
     }
 }
 
@@ -175,9 +186,7 @@ impl Ledger {
                 all.gone += 1;
                 continue;
             };
-            all.acknowledged += found.acknowledged;
-            all.lost += found.lost;
-            all.there += found.there;
+            all.add(found);
         }
         all
     }
@@ -274,11 +283,14 @@ impl Ledger {
                     link.expect("it was sent").acknowledged = true;
                     return Ok(Outcome::Done);
                 }
-                Ok(Written::Conflict(_) | Written::Locked | Written::LockLost) => {
+                Ok(refused @ (Written::Conflict(_) | Written::Locked | Written::LockLost)) => {
                     if let Some(token) = &token {
                         driver.abandon(&counter.key, token);
                     }
-                    return Ok(Outcome::Refused);
+                    return Ok(match refused {
+                        Written::LockLost => Outcome::LockLost,
+                        _ => Outcome::Refused,
+                    });
                 }
                 Ok(Written::Missing) => return Ok(Outcome::Missing),
                 Ok(other) => panic!("{other:?}"),
