@@ -73,7 +73,7 @@ if not ticket then
   }
   call('HSET', QUEUE, 't', place + 1, '#' .. place, token)
   if grant:sub(18, 18) ~= 'w' then
-    call('SETRANGE', LOCK, 17, 'w')
+    call('SETRANGE', LOCK, '17', 'w')
   end
 end
 call('HSET', QUEUE, token, struct.pack(

@@ -184,6 +184,6 @@ if not state then
     call('PEXPIRE', FIELDS, string.format('%.0f', left))
   end
   local flags = head:byte(94)
-  call('SETRANGE', RECORD, 93, string.char(flags - flags % 2 + 1))
+  call('SETRANGE', RECORD, '93', string.char(flags - flags % 2 + 1))
 end
 return shown(answer)

@@ -11,6 +11,6 @@ if head == '' then
 end
 local flags = head:byte(94)
 if flags < 2 then
-  call('SETRANGE', RECORD, 93, string.char(flags + 2))
+  call('SETRANGE', RECORD, '93', string.char(flags + 2))
 end
 return {'live', head, call('PTTL', RECORD), now}

@@ -13,9 +13,12 @@
 --
 -- KEYS[1] is the record. ARGV[1] is the time in microseconds, or '' for that
 -- of the server.
+--
+-- Places and lengths are handed to the server as texts: it would print a number with 17 digits first,
+-- which costs as much as a short command.
 local call = redis.call
 local RECORD = KEYS[1]
-local head = call('GETRANGE', RECORD, 0, 158)
+local head = call('GETRANGE', RECORD, '0', '158')
 local now = tonumber(ARGV[1])
 if not now then
   local clock = call('TIME')

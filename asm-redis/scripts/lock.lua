@@ -91,7 +91,7 @@ end
 
 local function hand(token, state, label, hold)
   fence = fence + 1
-  call('SETRANGE', RECORD, 85, struct.pack('>I8', fence))
+  call('SETRANGE', RECORD, '85', struct.pack('>I8', fence))
   grant = token .. state .. label
   call('SET', LOCK, grant, 'PX', hold)
 end
@@ -140,7 +140,7 @@ end
 
 local function remember(token)
   head = remembering(token)
-  call('SETRANGE', RECORD, 94, head:sub(95))
+  call('SETRANGE', RECORD, '94', head:sub(95))
 end
 
 -- Everything of a session that is over, but its record. Whoever waits is told.

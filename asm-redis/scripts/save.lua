@@ -60,7 +60,7 @@ if release then
   head = remembering(held)
 end
 if STAGE then
-  call('SETRANGE', STAGE, 0, head)
+  call('SETRANGE', STAGE, '0', head)
   call('RENAME', STAGE, RECORD)
   call('PEXPIRE', RECORD, ttl)
 else

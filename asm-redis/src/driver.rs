@@ -205,7 +205,7 @@ impl RedisDriver {
                 set.arg(*stage).arg(*bytes).arg("PX").arg(longest);
                 pipeline.add_command(set);
             }
-            let mut cmd = script.command(sending, names);
+            let mut cmd = script.command(sending, names, around.content);
             cmd.arg(&time);
             arguments(&mut cmd, sending);
             pipeline.add_command(cmd);
@@ -298,6 +298,8 @@ pub(crate) struct Around<'a> {
     pub(crate) then: &'a [(&'static str, &'a str)],
     /// Whether it must not happen twice.
     pub(crate) once: bool,
+    /// How many bytes of content are among the arguments.
+    pub(crate) content: usize,
 }
 
 /// What came back.

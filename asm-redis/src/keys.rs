@@ -15,8 +15,6 @@
 //! Everything of one session has the same hash tag, so it is in one slot of a cluster. Names are
 //! our own hex; nothing that a client sends is ever part of one.
 
-use std::fmt::Write as _;
-
 use asm_core::{Key, OpId, Result, Subject};
 
 use crate::builder::invalid;
@@ -145,9 +143,12 @@ pub(crate) fn slot(name: &str) -> u16 {
 }
 
 fn hex(to: &mut String, bytes: &[u8]) {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
     for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(to, "{byte:02x}");
+        to.push(DIGITS[usize::from(byte >> 4)]);
+        to.push(DIGITS[usize::from(byte & 15)]);
     }
 }
 

@@ -7,6 +7,11 @@ use redis::{Cmd, Pipeline, Value};
 
 use crate::{link::Sending, record::corrupt};
 
+/// How many arguments a script has at most, but for those of [`crate::subjects`], and how many bytes
+/// they mostly have together, beside content.
+const ARGUMENTS: usize = 14;
+const ROOM: usize = 256;
+
 /// One script: what the server runs under this name, in one step.
 pub(crate) struct Script {
     source: &'static str,
@@ -19,18 +24,18 @@ impl Script {
         Self { source, digest }
     }
 
-    /// The command that runs it, up to the number of its keys.
-    pub(crate) fn command(&self, sending: Sending, keys: &[&str]) -> Cmd {
-        let mut cmd = if sending.source {
-            let mut cmd = redis::cmd("EVAL");
-            cmd.arg(self.source);
-            cmd
+    /// The command that runs it, up to its keys, with room for its arguments: those that all have,
+    /// and content of so many bytes.
+    pub(crate) fn command(&self, sending: Sending, keys: &[&str], content: usize) -> Cmd {
+        let (how, script) = if sending.source {
+            ("EVAL", self.source)
         } else {
-            let mut cmd = redis::cmd("EVALSHA");
-            cmd.arg(&self.digest);
-            cmd
+            ("EVALSHA", &*self.digest)
         };
-        cmd.arg(keys.len()).arg(keys);
+        let names: usize = keys.iter().map(|name| name.len()).sum();
+        let room = how.len() + script.len() + names + ROOM + content;
+        let mut cmd = Cmd::with_capacity(3 + keys.len() + ARGUMENTS, room);
+        cmd.arg(how).arg(script).arg(keys.len()).arg(keys);
         cmd
     }
 }

@@ -90,6 +90,8 @@ impl RedisDriver {
         if self.is_large(req.data.len()) {
             stage = keys.stage(*op);
             around.staged = Some((&stage, &record));
+        } else {
+            around.content = record.len();
         }
         let answered = self.run_locking(&keys, &CREATE, around, |cmd, sending| {
             if let Some(attempt) = attempt {
@@ -104,12 +106,7 @@ impl RedisDriver {
                     .arg(claim.label.as_str()),
                 None => cmd.arg("").arg(0).arg(""),
             };
-            let sent = if around.staged.is_some() {
-                0
-            } else {
-                record.len()
-            };
-            cmd.arg(&record[..sent]);
+            cmd.arg(&record[..around.content]);
             cmd.arg(self.publishes());
         });
         let mut reply = answered.await?.reply;
@@ -166,7 +163,7 @@ impl RedisDriver {
         let keys = self.keys(key);
         // Not one step, and need not be: while the lock is ours nobody else saves, and a busy open
         // may read what was saved just after.
-        let then = [("GET", keys.record()), ("PTTL", keys.record())];
+        let then = [("GET", keys.record())];
         let around = Around {
             then: &then,
             ..Around::default()
@@ -188,12 +185,11 @@ impl RedisDriver {
             "held" => OpenedLock::Held(Fence::new(reply.number()?)),
             _ => return Err(strange()),
         };
-        let now = reply.time()?;
+        let (now, left) = (reply.time()?, reply.left()?);
         if lock != OpenedLock::Unproven {
             self.wake(reply)?;
         }
         let data = answered.then.next().ok_or_else(strange)?;
-        let left = self.left_of(&answered.then.next().ok_or_else(strange)?)?;
         Ok(match self.snapshot(data, left, now)? {
             Some(snapshot) => Opened::Found { snapshot, lock },
             None => Opened::Missing,
@@ -216,18 +212,15 @@ impl RedisDriver {
         if self.is_large(data.len()) {
             (stage, record) = (keys.stage(*op), record::blank(data));
             around.staged = Some((&stage, &record));
+        } else {
+            around.content = data.len();
         }
         let answered = self.run_locking(&keys, &SAVE, around, |cmd, sending| {
             cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
             guard_of(cmd, guard);
             cmd.arg(&record::stamp(stamp)).arg(self.keep(*ttl));
             cmd.arg(flag(*release)).arg(self.publishes());
-            let sent = if around.staged.is_some() {
-                0
-            } else {
-                data.len()
-            };
-            cmd.arg(&data[..sent]);
+            cmd.arg(&data[..around.content]);
         });
         let mut reply = answered.await?.reply;
         let word = reply.word()?;

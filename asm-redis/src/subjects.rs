@@ -139,7 +139,7 @@ impl RedisDriver {
         let until = keys.until();
         let time = self.time();
         let pack = |sending| {
-            let mut cmd = script.command(sending, &[keys.index(), &until]);
+            let mut cmd = script.command(sending, &[keys.index(), &until], 0);
             cmd.arg(&time);
             arguments(&mut cmd);
             let mut pipeline = Pipeline::with_capacity(1);
