@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -204,13 +203,12 @@ async fn take(driver: &RedisDriver, key: Key, epoch: Epoch) -> LockToken {
 
 /// The median of many, in milliseconds, round by round.
 async fn pings(server: &Server, rounds: u32) -> Result<Vec<f64>, Box<dyn Error>> {
-    let client = redis::Client::open(server.url())?;
-    let connection = Arc::new(client.get_multiplexed_async_connection().await?);
+    let connection = asm_servers::connection(server.url()).await?;
     let mut medians = Vec::new();
     for _ in 0..rounds {
         let mut times = Vec::new();
         for _ in 0..500 {
-            let mut connection = (*connection).clone();
+            let mut connection = connection.clone();
             let began = Instant::now();
             redis::cmd("PING").exec_async(&mut connection).await?;
             times.push(began.elapsed().as_secs_f64() * 1e3);

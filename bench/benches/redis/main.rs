@@ -1,9 +1,10 @@
-//! Rows R2 to R5 and L2 to L5: what the redis driver costs, against bare commands, on one server of its
-//! own.
+//! Rows R2 to R8 and L2 to L5: what the redis driver costs, against bare commands and the stores of
+//! others, on one server of its own.
 
 mod bare;
 mod cycles;
 mod locks;
+mod peers;
 
 use std::{error::Error, process::ExitCode};
 
@@ -26,6 +27,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let runtime = runtime()?;
     let mut report = Report::default();
     cycles::measure(options, &mut report, &runtime, &server)?;
+    peers::measure(options, &mut report, &runtime, &server)?;
     locks::measure(options, &mut report, &runtime, &server)?;
     Ok(report.end(options)?)
 }
