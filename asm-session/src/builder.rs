@@ -330,6 +330,11 @@ impl SessionsBuilder {
                 "a lock is renewed before its hold is over, and not all the time",
             ),
             (
+                self.rotation.minds_profiles() && self.decisions.is_none(),
+                "profiles are kept where somebody decides about them: set decisions, \
+                 `ProfilePolicy::Lenient` for one",
+            ),
+            (
                 self.decision_deadline.is_zero(),
                 "a decision needs some time: a deadline of zero refuses everything",
             ),

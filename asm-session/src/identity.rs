@@ -26,15 +26,15 @@ impl Session {
     /// nothing: the save answers [`IdRotation::AlreadyRotated`](crate::IdRotation).
     ///
     /// # Errors
-    /// `ReadOnly`; `NoRandomness`; `Usage` in a [`Sessions::transact`](crate::Sessions::transact);
-    /// `Deleted` or `Invalid` when the session is over.
+    /// `ReadOnly`; `NoRandomness`; `Usage` in a [`Sessions::transact`](crate::Sessions::transact),
+    /// or when it [keeps its id](Self::keep_id); `Deleted` or `Invalid` when the session is over.
     #[doc(alias = "cycle_id")]
     #[doc(alias = "renew")]
     #[doc(alias = "rotate")]
     pub fn regenerate(&mut self, rotation: Rotation) -> Result<()> {
         self.check_alive()?;
         if self.sessions.keeps_ids {
-            let why = "nobody is there to be given a new id: use `Session::transact`";
+            let why = "nobody is there to be given a new id: rotate it in a request";
             return Err(SessionError::Usage(why));
         }
         if self.life == Life::New && self.in_flight.is_none() {
@@ -45,6 +45,34 @@ impl Session {
             return Ok(());
         }
         self.rotate(rotation)
+    }
+
+    /// Keeps the id from now on: there is no way any more to give the client another one, because
+    /// the headers of its answer are gone, say. What the session changes is saved as ever.
+    ///
+    /// A rotation that a policy or a decision wants is not lost: it waits for the next request that
+    /// can be given an id. One that a save carried already stands.
+    ///
+    /// ```
+    /// # use asm_memory::MemoryDriver;
+    /// # use asm_session::{Client, Result, Sessions};
+    /// use asm_session::{Rotation, SessionError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let sessions = Sessions::builder(MemoryDriver::new()).build()?;
+    /// # let (client, id) = (Client::default(), asm_session::docs::example(&sessions).await?);
+    /// let mut session = sessions.open(&id, &client).await?;
+    /// session.keep_id();
+    /// session.insert("progress", &50)?;
+    /// let refused = session.regenerate(Rotation::renew());
+    /// assert!(matches!(refused, Err(SessionError::Usage(_))));
+    /// session.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn keep_id(&mut self) {
+        self.sessions.keeps_ids = true;
     }
 
     /// Gives the session its own idle time ("remember me"), or with `None` the usual one again.

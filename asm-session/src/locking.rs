@@ -112,7 +112,8 @@ impl Session {
             }
             return Err(error);
         }
-        match self.postponed.take_if(|_| mode != LockMode::ReadOnly) {
+        let rotates = mode != LockMode::ReadOnly && !self.sessions.keeps_ids;
+        match self.postponed.take_if(|_| rotates) {
             Some(rotation) => self.regenerate(rotation),
             None => Ok(()),
         }

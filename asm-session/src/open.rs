@@ -242,8 +242,9 @@ impl Session {
             self.confined = true;
             self.lock.abandon();
         }
-        if self.sessions.keeps_ids && verdicts.rotation.is_some() {
-            // The next request that can be given an id is asked about.
+        let moved = verdicts.profile_changed && self.shared().rotation.minds_profiles();
+        if self.sessions.keeps_ids && (moved || verdicts.rotation.is_some()) {
+            // The next request that can be given an id is asked about, and its profile is still new.
             return Ok(());
         }
         self.profile_changed = verdicts.profile_changed;

@@ -12,7 +12,9 @@ use crate::{Rotation, SessionInfo};
 ///
 /// Such a renewal rides with the request's own save: it costs no call of its own, and a request
 /// that saves nothing replaces nothing. It never happens on an id that was replaced before, nor in
-/// a session that is read only.
+/// a session that is read only, nor where nobody can be given the new id
+/// ([`Session::keep_id`](crate::Session::keep_id), [`Sessions::transact`](crate::Sessions::transact)):
+/// there it waits for the next request that saves.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,7 +53,8 @@ impl RotationPolicy {
         self
     }
 
-    /// When a client comes with a profile that the session has not seen, and is let in.
+    /// When a client comes with a profile that the session has not seen, and is let in by the
+    /// [decisions](crate::SessionsBuilder::decisions), without which no profile is kept.
     pub const fn on_profile_change(mut self) -> Self {
         self.on_profile_change = true;
         self
@@ -67,6 +70,11 @@ impl RotationPolicy {
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
+    }
+
+    /// Whether a new profile is a reason.
+    pub(crate) const fn minds_profiles(&self) -> bool {
+        self.on_profile_change
     }
 
     pub(crate) fn fires(&self, session: &SessionInfo, profile_changed: bool) -> Option<Rotation> {

@@ -112,8 +112,10 @@ impl Sessions {
         }
     }
 
-    /// The same sessions, each keeping its id: nobody is there to be given another one.
-    pub(crate) fn with_kept_ids(&self) -> Self {
+    /// The same sessions, each keeping its id, because nobody is there to be given another one: see
+    /// [`Session::keep_id`].
+    #[must_use]
+    pub fn with_kept_ids(&self) -> Self {
         Self {
             keeps_ids: true,
             ..self.clone()

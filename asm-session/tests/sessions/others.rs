@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use asm_session::{AtCap, InvalidReason, LockMode, Rotation, Session, SessionError, Sessions};
+use asm_session::{
+    AtCap, InvalidReason, LockMode, Rotation, RotationPolicy, Session, SessionError, Sessions,
+};
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::world::{World, client, issued, stored};
@@ -397,6 +399,9 @@ async fn what_is_refused_at_the_set_up() {
         world.builder().lock_renewal(zero),
         world.builder().lock_renewal(Duration::from_secs(10)),
         world.builder().decision_deadline(zero),
+        world
+            .builder()
+            .rotation(RotationPolicy::never().on_profile_change()),
     ] {
         assert!(matches!(wrong.build(), Err(SessionError::Usage(_))));
     }
