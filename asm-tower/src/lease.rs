@@ -9,6 +9,7 @@ use std::{
     fmt::{self, Debug},
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -45,6 +46,8 @@ struct Slot {
     touched: bool,
     /// The mode of the route.
     mode: Option<LockMode>,
+    /// Whoever would keep the lock alive, if there were one.
+    watcher: Option<Waker>,
 }
 
 /// What is known of a session since it was opened.
@@ -91,6 +94,7 @@ impl Lease {
                 opened: None,
                 touched: false,
                 mode: None,
+                watcher: None,
             }),
         }
     }
@@ -134,12 +138,28 @@ impl Lease {
         )
     }
 
-    /// What keeps its lock alive, if it has one.
-    pub(crate) fn keeper(&self) -> Option<LockKeeper> {
-        let slot = self.slot();
-        let locked = slot.session.as_ref()?.is_locked();
+    /// What keeps its lock alive, if it has one. Else the task of this context is woken when
+    /// somebody has taken it.
+    pub(crate) fn keeper_or_watch(&self, context: &Context<'_>) -> Option<LockKeeper> {
+        let mut slot = self.slot();
+        let locked = slot
+            .session
+            .as_ref()
+            .is_some_and(|session| session.is_locked());
         let keeper = slot.opened.as_ref().map(|opened| &opened.keeper);
-        keeper.filter(|_| locked).cloned()
+        let keeper = keeper.filter(|_| locked).cloned();
+        if keeper.is_none() {
+            match &mut slot.watcher {
+                Some(waker) => waker.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
+            }
+        }
+        keeper
+    }
+
+    /// Wakes nobody who watches the lock.
+    pub(crate) fn unwatch(&self) {
+        self.slot().watcher = None;
     }
 
     /// Looks into the slot.
@@ -197,8 +217,13 @@ impl Lease {
             // Not under the mutex: it gives a lock away.
             drop(slot);
             drop(session);
-        } else {
-            slot.session = Some(session);
+            return;
+        }
+        let watcher = slot.watcher.take_if(|_| session.is_locked());
+        slot.session = Some(session);
+        drop(slot);
+        if let Some(watcher) = watcher {
+            watcher.wake();
         }
     }
 
@@ -233,7 +258,10 @@ impl Lease {
         let brought = brought?;
         let client = self.arriving.client(config);
         let sessions = config.sessions.with_mode(mode);
-        let sessions = sessions.with_label(&self.arriving.label());
+        let mut sessions = sessions.with_label(&self.arriving.label());
+        if self.slot().stage == Stage::Answered {
+            sessions = sessions.with_kept_ids();
+        }
         let id = match &brought {
             Brought::Id { id, .. } => Some(id.as_str()),
             // No id at all, which is told as any malformed one is.
@@ -304,15 +332,18 @@ impl Lease {
             error: None,
             id: None,
         };
-        if let Ok(mut session) = self.turn().await {
+        let mut turn = self.turn().await;
+        if let Ok(session) = &mut turn {
             if !keep {
                 session.discard();
             }
-            self.close(&mut session, &mut finished).await;
-            match self.id_header(&session) {
+            self.close(session, &mut finished).await;
+            match self.id_header(session) {
                 Ok(id) => finished.id = id,
                 Err(error) => finished.error = Some(error),
             }
+            // What its client was not told now, it is never told.
+            session.keep_id();
         }
         let mut slot = self.slot();
         if slot.stage == Stage::Handling {

@@ -64,6 +64,7 @@ mod lease;
 mod meter;
 mod modes;
 mod read;
+mod renewals;
 mod request;
 mod sealing;
 mod service;

@@ -17,10 +17,17 @@ use crate::{
 pub(crate) struct Arriving {
     method: Method,
     uri: Uri,
-    cookies: Vec<HeaderValue>,
-    authorizations: Vec<HeaderValue>,
+    cookies: Values,
+    authorizations: Values,
     referrers: Option<Referrers>,
     hints: Hints,
+}
+
+/// The values of one header. There is hardly ever more than one, which costs no allocation.
+#[derive(Default)]
+struct Values {
+    first: Option<HeaderValue>,
+    others: Vec<HeaderValue>,
 }
 
 struct Referrers {
@@ -63,25 +70,16 @@ impl Arriving {
         extensions: &Extensions,
         config: &Config,
     ) -> Self {
-        let all = |name: HeaderName| headers.get_all(name).iter().cloned().collect();
-        let (cookie, header) = match config.transport {
-            Transport::Cookie => (true, false),
-            Transport::Header => (false, true),
-            Transport::CookieOrHeader => (true, true),
+        let all = |wanted: bool, name| match wanted {
+            true => Values::of(headers, name),
+            false => Values::default(),
         };
+        let transport = config.transport;
         Self {
             method: method.clone(),
             uri: uri.clone(),
-            cookies: if cookie {
-                all(header::COOKIE)
-            } else {
-                Vec::new()
-            },
-            authorizations: if header {
-                all(header::AUTHORIZATION)
-            } else {
-                Vec::new()
-            },
+            cookies: all(transport != Transport::Header, header::COOKIE),
+            authorizations: all(transport != Transport::Cookie, header::AUTHORIZATION),
             referrers: config.own_hosts.as_ref().map(|_| Referrers {
                 referrer: headers.get(header::REFERER).cloned(),
                 host: headers.get(header::HOST).cloned(),
@@ -108,10 +106,10 @@ impl Arriving {
     /// # Errors
     /// `Seal` when the cookie was sealed with a key that is not known here.
     pub(crate) fn brought(&self, config: &Config) -> (Carrier, Result<Brought>) {
-        let by_header = Carrier::authorized(&self.authorizations);
+        let by_header = Carrier::authorized(self.authorizations.iter());
         let (carrier, found) = match (config.transport, by_header) {
             (Transport::Cookie, _) | (Transport::CookieOrHeader, None) => {
-                (Carrier::Cookie, config.cookie.find(&self.cookies))
+                (Carrier::Cookie, config.cookie.find(self.cookies.iter()))
             }
             (_, by_header) => (Carrier::Header, by_header.unwrap_or(Found::Nothing)),
         };
@@ -146,6 +144,20 @@ impl Arriving {
         let host = self.uri.host().or_else(|| host.map(without_port));
         let is = |ours: &str| ours.eq_ignore_ascii_case(from);
         !host.is_some_and(is) && !own.iter().any(|ours| is(ours))
+    }
+}
+
+impl Values {
+    fn of(headers: &HeaderMap, name: HeaderName) -> Self {
+        let mut all = headers.get_all(name).iter().cloned();
+        Self {
+            first: all.next(),
+            others: all.collect(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.first.iter().chain(&self.others)
     }
 }
 

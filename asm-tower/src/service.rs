@@ -1,9 +1,8 @@
 //! A request's way through the layer.
 
 use std::{
-    convert::Infallible,
     fmt::{self, Debug},
-    future::{Future, pending},
+    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,6 +20,7 @@ use crate::{
     client::guarded,
     layer::Config,
     lease::{Finished, Lease},
+    renewals::Renewals,
     request::Arriving,
 };
 
@@ -58,7 +58,7 @@ where
             .insert(LazySession::new(Arc::clone(&lease)));
         ResponseFuture {
             inner: self.inner.call(request),
-            renewals: None,
+            renewals: Renewals::default(),
             answer: None,
             request: RunningRequest(lease),
         }
@@ -74,7 +74,7 @@ pin_project! {
         // Dropped first: a session that the handler was using goes back to its lease.
         #[pin]
         inner: F,
-        renewals: Option<BoxFuture<'static, Infallible>>,
+        renewals: Renewals,
         answer: Option<Answer<B>>,
         request: RunningRequest,
     }
@@ -96,14 +96,15 @@ where
         let this = self.project();
         let lease = &this.request.0;
         if this.answer.is_none() {
+            this.renewals.pause(lease);
             let Poll::Ready(response) = this.inner.poll(context) else {
-                keep_lock(lease, this.renewals, context);
+                this.renewals.go_on(lease, context);
                 return Poll::Pending;
             };
             // A service that failed has no headers to wait for: the request ends here.
             let response = response?;
             if lease.is_answered_untouched() {
-                return Poll::Ready(Ok(response.map(ResponseBody::handlers)));
+                return Poll::Ready(Ok(response.map(|body| ResponseBody::handlers(body, lease))));
             }
             *this.answer = Some(Answer::to(response, lease));
         }
@@ -111,7 +112,7 @@ where
             return Poll::Pending;
         };
         let Poll::Ready(finished) = answer.saving.as_mut().poll(context) else {
-            renew(this.renewals, context);
+            this.renewals.renew(context);
             return Poll::Pending;
         };
         let response = this.answer.take().map(|answer| answer.response);
@@ -136,7 +137,7 @@ impl<B> Answer<B> {
 
 /// The response that its client gets: the handler's, or that of an error.
 fn respond<B>(
-    lease: &Lease,
+    lease: &Arc<Lease>,
     response: Response<B>,
     mut finished: Finished,
 ) -> Response<ResponseBody<B>> {
@@ -145,9 +146,9 @@ fn respond<B>(
     let mut response = if let Some(error) = finished.error.take() {
         failed(config, Arc::new(error), &head).map(ResponseBody::own)
     } else if let Some(error) = head.extensions.get::<Arc<SessionError>>().cloned() {
-        answered_with_error(config, error, head, body)
+        answered_with_error(lease, error, head, body)
     } else {
-        Response::from_parts(head, ResponseBody::handlers(body))
+        Response::from_parts(head, ResponseBody::handlers(body, lease))
     };
     finished.write(lease, response.headers_mut());
     response
@@ -165,11 +166,12 @@ fn failed(config: &Config, error: Arc<SessionError>, head: &response::Parts) -> 
 
 /// The handler's own answer is an error of a session, or that of an extractor is.
 fn answered_with_error<B>(
-    config: &Config,
+    lease: &Arc<Lease>,
     error: Arc<SessionError>,
     mut head: response::Parts,
     body: B,
 ) -> Response<ResponseBody<B>> {
+    let config = &lease.config;
     if config.on_error.is_some() {
         return failed(config, error, &head).map(ResponseBody::own);
     }
@@ -179,31 +181,7 @@ fn answered_with_error<B>(
             when.clone_from(ours);
         }
     }
-    Response::from_parts(head, ResponseBody::handlers(body))
-}
-
-/// Keeps the lock alive as long as the handler runs. There is nothing to keep before the handler
-/// has waited once with the lock in its hand, and that is rare.
-fn keep_lock(
-    lease: &Lease,
-    renewals: &mut Option<BoxFuture<'static, Infallible>>,
-    context: &mut Context<'_>,
-) {
-    if renewals.is_none() {
-        *renewals = lease.keeper().map(|keeper| -> BoxFuture<'static, _> {
-            Box::pin(async move { keeper.keep_alive(pending()).await })
-        });
-    }
-    renew(renewals, context);
-}
-
-fn renew(renewals: &mut Option<BoxFuture<'static, Infallible>>, context: &mut Context<'_>) {
-    if let Some(renewals) = renewals {
-        match renewals.as_mut().poll(context) {
-            Poll::Pending => {}
-            Poll::Ready(never) => match never {},
-        }
-    }
+    Response::from_parts(head, ResponseBody::handlers(body, lease))
 }
 
 /// A request that is under way. Dropping it before it was answered ends its session.
@@ -225,6 +203,9 @@ impl<F, B> Debug for ResponseFuture<F, B> {
 
 pin_project! {
     /// The body of a response: the handler's, or the line that says why there is none.
+    ///
+    /// While it is sent it keeps a lock alive that is taken after the headers. A client that reads so
+    /// slowly that nothing is sent for the time of a hold gets to see a body whose lock was lost.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -236,15 +217,20 @@ pin_project! {
     #[project = ContentProjection]
     #[derive(Debug)]
     enum Content<B> {
-        Handlers { #[pin] body: B },
+        Handlers {
+            #[pin]
+            body: B,
+            // None of a body that is made from nothing.
+            lease: Option<Arc<Lease>>,
+            renewals: Renewals,
+        },
         Own { bytes: Option<Bytes> },
     }
 }
 
 impl<B> ResponseBody<B> {
-    const fn handlers(body: B) -> Self {
-        let content = Content::Handlers { body };
-        Self { content }
+    fn handlers(body: B, lease: &Arc<Lease>) -> Self {
+        Self::sent_by(body, Some(Arc::clone(lease)))
     }
 
     const fn own(bytes: Bytes) -> Self {
@@ -252,11 +238,21 @@ impl<B> ResponseBody<B> {
         let content = Content::Own { bytes };
         Self { content }
     }
+
+    fn sent_by(body: B, lease: Option<Arc<Lease>>) -> Self {
+        let renewals = Renewals::default();
+        let content = Content::Handlers {
+            body,
+            lease,
+            renewals,
+        };
+        Self { content }
+    }
 }
 
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self::handlers(B::default())
+        Self::sent_by(B::default(), None)
     }
 }
 
@@ -269,7 +265,19 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().content.project() {
-            ContentProjection::Handlers { body } => body.poll_frame(context),
+            ContentProjection::Handlers {
+                body,
+                lease: Some(lease),
+                renewals,
+            } => {
+                renewals.pause(lease);
+                let frame = body.poll_frame(context);
+                if frame.is_pending() {
+                    renewals.go_on(lease, context);
+                }
+                frame
+            }
+            ContentProjection::Handlers { body, .. } => body.poll_frame(context),
             ContentProjection::Own { bytes } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -278,14 +286,14 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Handlers { body } => body.is_end_stream(),
+            Content::Handlers { body, .. } => body.is_end_stream(),
             Content::Own { bytes } => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Handlers { body } => body.size_hint(),
+            Content::Handlers { body, .. } => body.size_hint(),
             Content::Own { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }

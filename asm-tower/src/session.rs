@@ -26,8 +26,9 @@ use crate::{Fields, ReadSession, Result};
 /// # After the headers
 ///
 /// A body that is streamed may keep the session. Its lock is gone with the headers, and so is the
-/// way to tell the client a new id: changes are saved by [`save`](Self::save) alone, and what would
-/// give the client another id is an error.
+/// way to tell the client a new id: changes are saved by [`save`](Self::save) alone, what would
+/// give the client another id is an error, and a rotation that a policy or a decision wants waits for
+/// the next request. A lock that is taken then is renewed as long as the body is sent.
 ///
 /// # Errors
 /// Every method may answer `Busy` while another future of the same request opens, saves or locks the

@@ -41,7 +41,9 @@ impl Carrier {
     }
 
     /// What a client says in its `Authorization` of our scheme; `None` when it uses another one.
-    pub(crate) fn authorized(headers: &[HeaderValue]) -> Option<Found<'_>> {
+    pub(crate) fn authorized<'a>(
+        headers: impl IntoIterator<Item = &'a HeaderValue>,
+    ) -> Option<Found<'a>> {
         let mut found = None;
         for header in headers {
             let Some(credentials) = credentials(header.as_bytes()) else {

@@ -1,11 +1,11 @@
 //! What is done beside requests: clean-up, and figures.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use asm_core::ErrorKind;
 use asm_session::{Client, Sessions};
-use asm_testkit::{Chaos, Fault, Verb};
-use asm_tower::{Session, SessionLayer};
+use asm_testkit::{Fault, Verb};
+use asm_tower::SessionLayer;
 use axum::{Router, routing::post};
 use metrics::{SharedString, Unit};
 use metrics_util::{
@@ -13,6 +13,7 @@ use metrics_util::{
     debugging::{DebugValue, DebuggingRecorder},
 };
 
+use crate::handlers::count;
 use crate::world::{Browser, World, plain};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,9 +29,7 @@ async fn store(sessions: &Sessions, many: usize) {
 #[tokio::test]
 async fn expired_sessions_are_swept_again_and_again_also_after_errors() {
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world.builder_over(Arc::clone(&chaos)).build();
-    let sessions = sessions.expect("sound");
+    let (chaos, sessions) = world.chaos();
     let sweeping = plain(sessions.clone()).sweep_every(MINUTE);
     store(&sessions, 50).await;
     // Within their first life nothing is removed.
@@ -59,10 +58,6 @@ async fn expired_sessions_are_swept_again_and_again_also_after_errors() {
     plain(sessions).sweep_every(MINUTE).detach();
     world.clock.advance(10 * MINUTE).await;
     assert!(world.calls().of(Verb::Sweep) >= 8, "unless it is let go");
-}
-
-async fn count(session: Session) -> asm_tower::Result<String> {
-    Ok(session.add("n", 1)?.to_string())
 }
 
 /// Everything that was recorded so far. A snapshot begins anew, so one test takes one.
@@ -98,8 +93,7 @@ async fn an_application_that_measures_is_given_figures() {
     let app = Router::new()
         .route("/count", post(count))
         .layer(layer.build().expect("consistent"));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     browser.post("/count").await.ok();
     browser.with_id("nonsense").post("/count").await.ok();
     let figures = Figures(snapshots.snapshot().into_vec());

@@ -3,19 +3,14 @@
 use std::net::SocketAddr;
 
 use asm_session::{Bots, Client, ClientKind, Event, Events, Lifetimes};
-use asm_tower::{
-    ForwardedHeader, Peer, Result, Session, SessionLayer, SessionLayerBuilder, kind_by_name,
-};
+use asm_tower::{ForwardedHeader, Peer, SessionLayer, SessionLayerBuilder, kind_by_name};
 use async_trait::async_trait;
 use axum::{Extension, Router, extract::ConnectInfo, routing::post};
 use http::{HeaderName, Method, header};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::handlers::count;
 use crate::world::{Browser, World, watched};
-
-async fn count(session: Session) -> Result<String> {
-    Ok(session.add("n", 1)?.to_string())
-}
 
 /// Hands on who brought an invalid id: a way to see what the session layer is told of a client.
 struct Reporter(UnboundedSender<Client>);

@@ -5,12 +5,10 @@ use std::{
     time::Duration,
 };
 
-use asm_session::{
-    Event, Events, InvalidReason, LockMode, Rotation, SessionError as Inner, SessionsBuilder,
-};
+use asm_session::{Event, Events, InvalidReason, LockMode, SessionError as Inner, SessionsBuilder};
 use asm_tower::{
-    CachePolicy, ReadSession, Result, SameSite, Session, SessionLayer, SessionLayerBuilder,
-    StatusCode, Transport,
+    CachePolicy, Result, SameSite, Session, SessionLayer, SessionLayerBuilder, StatusCode,
+    Transport,
 };
 use async_trait::async_trait;
 use axum::{
@@ -20,30 +18,10 @@ use axum::{
 use http::{Method, header};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::handlers::{count, log_in, log_out, renew, show};
 use crate::world::{Answer, Browser, World, unknown_id, watched};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-async fn count(session: Session) -> Result<String> {
-    Ok(session.add("n", 1)?.to_string())
-}
-
-async fn show(session: ReadSession) -> Result<String> {
-    Ok(session.get_or("n", 0)?.to_string())
-}
-
-async fn renew(session: Session) -> Result<()> {
-    session.regenerate(Rotation::renew())
-}
-
-async fn log_in(session: Session) -> Result<()> {
-    session.regenerate(Rotation::Authenticate)?;
-    session.insert("user", &42)
-}
-
-async fn log_out(session: Session) -> Result<()> {
-    session.delete().await
-}
 
 async fn missing() -> StatusCode {
     StatusCode::NOT_FOUND
@@ -103,10 +81,10 @@ async fn a_cookie_is_set_when_it_is_new_or_replaced_and_else_not() {
 #[tokio::test]
 async fn a_cookie_is_removed_by_the_request_that_ended_its_session_and_by_no_other() {
     let world = World::new();
-    let mut browser = Browser::of(&over(&world, |layer| {
+    let mut browser = Browser::known(&over(&world, |layer| {
         layer.with_same_site(SameSite::Strict)
-    }));
-    browser.post("/count").await.ok();
+    }))
+    .await;
     let mut other_tab = browser.clone();
     let answer = browser.post("/log-out").await;
     let removal = answer.cookie("__Host-sid").expect("removed");
@@ -200,8 +178,7 @@ async fn the_cookie_of_a_session_that_is_remembered_outlives_the_browser() {
 #[tokio::test]
 async fn a_request_on_a_replaced_id_gets_no_cookie_unless_it_authenticates() {
     let world = World::new();
-    let mut browser = Browser::of(&over(&world, |layer| layer.with_persistent(true)));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&over(&world, |layer| layer.with_persistent(true))).await;
     let old = browser.clone();
     browser.post("/renew").await.ok();
     browser.get("/show").await.ok();
@@ -229,8 +206,7 @@ async fn a_request_on_a_replaced_id_gets_no_cookie_unless_it_authenticates() {
     }
     assert_eq!(world.memory.sessions(), 0);
 
-    let mut browser = Browser::of(&over(&world, |layer| layer));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&over(&world, |layer| layer)).await;
     let mut old = browser.clone();
     browser.post("/renew").await.ok();
     browser.get("/show").await.ok();
@@ -245,8 +221,7 @@ async fn two_cookies_of_our_name_count_as_none_and_are_reported() {
     let world = World::new();
     let (sessions, mut told) = reported(world.builder());
     let app = app(built(SessionLayer::new(sessions)));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let browser = Browser::known(&app).await;
     let cookie = format!("__Host-sid={0}; __Host-sid={0}", browser.id());
     let planted = Browser::of(&app).with_header(header::COOKIE, &cookie);
     world.calls();
@@ -328,10 +303,10 @@ async fn clients_of_an_api_send_and_get_a_header() {
     }
 
     // A cookie is no way in where the header is asked for, and the other way round.
-    let mut browser = Browser::of(&over(&world, |layer| {
+    let mut browser = Browser::known(&over(&world, |layer| {
         layer.with_transport(Transport::CookieOrHeader)
-    }));
-    browser.post("/count").await.ok();
+    }))
+    .await;
     assert_eq!(browser.get("/show").await.ok(), "1");
     let header_only = over(&world, |layer| layer.with_transport(Transport::Header));
     let mut other = Browser::of(&header_only).with_id(browser.id());
@@ -404,15 +379,12 @@ async fn a_foreign_referrer_opens_a_fresh_session_and_touches_nothing() {
 
 /// The session of a browser in each state in which an id opens nothing.
 async fn invalid_ids(world: &World, app: &Router) -> Vec<(&'static str, String)> {
-    let mut stale = Browser::of(app);
-    stale.post("/count").await.ok();
+    let mut stale = Browser::known(app).await;
     let old = stale.id().to_owned();
     stale.post("/renew").await.ok();
     stale.get("/show").await.ok();
-    let mut expired = Browser::of(app);
-    expired.post("/count").await.ok();
-    let mut deleted = Browser::of(app);
-    deleted.post("/count").await.ok();
+    let expired = Browser::known(app).await;
+    let mut deleted = Browser::known(app).await;
     let ended = deleted.id().to_owned();
     deleted.post("/log-out").await.ok();
     world.clock.advance(Duration::from_secs(700)).await;

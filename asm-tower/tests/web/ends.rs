@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use asm_session::{LockMode, Rotation, SessionError as Inner};
+use asm_session::{LockMode, ProfilePolicy, Rotation, RotationPolicy, SessionError as Inner};
 use asm_testkit::{Chaos, Verb, cancel_at, count_awaits};
 use asm_tower::{LazySession, LockedSession, Result, Session, SessionError};
 use axum::{
@@ -18,12 +18,13 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tower::ServiceExt;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
+use crate::handlers::{count, show};
 use crate::world::{Browser, World, plain, stream, watched};
 
 /// A handler's rendezvous with its test.
@@ -45,14 +46,6 @@ impl Gate {
         self.inside.notify_one();
         self.open.acquire().await.expect("never closed").forget();
     }
-}
-
-async fn count(session: Session) -> Result<String> {
-    Ok(session.add("n", 1)?.to_string())
-}
-
-async fn show(session: Session) -> Result<String> {
-    Ok(session.get_or("n", 0)?.to_string())
 }
 
 /// Changes something, and waits until it is let through.
@@ -83,8 +76,7 @@ async fn assert_half_is_lost(world: &World, browser: &mut Browser) {
 #[tokio::test]
 async fn a_client_that_hangs_up_frees_the_lock_at_once() {
     let (world, gate) = (World::new(), Gate::closed());
-    let mut browser = Browser::of(&app(&world, &gate));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app(&world, &gate)).await;
     let request = tokio::spawn(browser.send(Method::POST, "/wait"));
     watched(gate.inside.notified()).await;
     assert!(world.lock_of(browser.id()).await.holder.is_some());
@@ -104,8 +96,7 @@ async fn a_handler_that_panics_frees_the_lock_at_once() {
     let outside = failing().layer(world.layer()).layer(CatchPanicLayer::new());
     let inside = failing().layer(CatchPanicLayer::new()).layer(world.layer());
     for router in [outside, inside] {
-        let mut browser = Browser::of(&router.merge(app(&world, &gate)));
-        browser.post("/count").await.ok();
+        let mut browser = Browser::known(&router.merge(app(&world, &gate))).await;
         assert_eq!(browser.post("/fail").await.status, 500);
         assert_half_is_lost(&world, &mut browser).await;
     }
@@ -129,8 +120,7 @@ async fn a_time_out_frees_the_lock_at_once_and_saves_no_half() {
             .layer(world.layer()),
     );
     for router in [outside, inside] {
-        let mut browser = Browser::of(&router);
-        browser.post("/count").await.ok();
+        let mut browser = Browser::known(&router).await;
         assert_eq!(browser.post("/wait").await.status, 408);
         assert_half_is_lost(&world, &mut browser).await;
     }
@@ -182,8 +172,7 @@ async fn a_request_dropped_at_any_await_leaves_no_lock_and_no_half() {
 #[tokio::test]
 async fn a_lock_lives_as_long_as_its_handler() {
     let (world, gate) = (World::new(), Gate::closed());
-    let mut browser = Browser::of(&app(&world, &gate));
-    browser.post("/count").await.ok();
+    let browser = Browser::known(&app(&world, &gate)).await;
     let request = tokio::spawn(browser.send(Method::POST, "/wait"));
     watched(gate.inside.notified()).await;
     let fence = world
@@ -221,8 +210,7 @@ async fn a_session_that_is_closed_early_waits_for_no_slow_handler() {
     let (world, gate) = (World::new(), Gate::closed());
     let early = Router::new().route("/early", post(early));
     let early = early.with_state(gate.clone()).layer(world.layer());
-    let mut browser = Browser::of(&early.merge(app(&world, &gate)));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&early.merge(app(&world, &gate))).await;
     world.calls();
     let request = tokio::spawn(browser.send(Method::POST, "/early"));
     watched(gate.inside.notified()).await;
@@ -277,8 +265,7 @@ async fn a_streaming_body_holds_no_lock_and_may_save_what_needs_no_cookie() {
         .with_state(Arc::clone(&steps))
         .layer(world.layer());
     let app = streamed.merge(app(&world, &gate));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     let request = browser.request(Method::POST, "/stream");
     let response = app.clone().oneshot(request).await.expect("infallible");
     // The headers are there, the body is not; and others go on.
@@ -292,6 +279,123 @@ async fn a_streaming_body_holds_no_lock_and_may_save_what_needs_no_cookie() {
     let session = world.sessions().open(browser.id(), &client).await;
     assert!(session.expect("there").contains_key("late"));
     assert!(world.lock_of(browser.id()).await.holder.is_none());
+}
+
+/// Takes the lock when its headers are gone, and saves under it.
+async fn late(State(gate): State<Gate>, session: Session) -> Body {
+    let (send, frames) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let saved = async {
+            gate.pass().await;
+            session.lock().await?;
+            gate.pass().await;
+            session.add("late", 1)?;
+            session.close().await
+        };
+        let said = match saved.await {
+            Ok(_) => "saved".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let _ = send.send(Bytes::from(said));
+    });
+    Body::new(stream(frames))
+}
+
+#[tokio::test]
+async fn a_lock_that_is_taken_after_the_headers_lives_as_long_as_the_body_is_sent() {
+    let (world, gate) = (World::new(), Gate::closed());
+    let late = Router::new().route("/late", get(late));
+    let late = late.with_state(gate.clone()).layer(world.layer());
+    let app = late.merge(app(&world, &gate));
+    let browser = Browser::known(&app).await;
+    for sent in [true, false] {
+        let request = browser.request(Method::GET, "/late");
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        watched(gate.inside.notified()).await;
+        let body = response.into_body().collect();
+        // Before the lock is taken somebody waits for the body, or nobody does.
+        let (reading, waiting) = match sent {
+            true => (Some(tokio::spawn(body)), None),
+            false => (None, Some(body)),
+        };
+        tokio::task::yield_now().await;
+        gate.open.add_permits(1);
+        watched(gate.inside.notified()).await;
+        let held = world.lock_of(browser.id()).await.holder.expect("held");
+        // Ten holds.
+        world.clock.advance(Duration::from_secs(100)).await;
+        let holder = world.lock_of(browser.id()).await.holder;
+        let kept = holder.is_some_and(|holder| holder.fence == held.fence);
+        assert_eq!(kept, sent);
+        gate.open.add_permits(1);
+        let body = match (reading, waiting) {
+            (Some(reading), _) => watched(reading).await.expect("no panic"),
+            (None, waiting) => watched(waiting.expect("one of them")).await,
+        };
+        let lost = SessionError::from(Inner::LockLost).to_string();
+        let said = body.expect("a body").to_bytes();
+        assert_eq!(said, if sent { "saved" } else { lost.as_str() });
+        assert!(world.lock_of(browser.id()).await.holder.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_by_policy_waits_for_a_request_whose_client_can_be_told() {
+    /// Saves when its headers are gone.
+    async fn late(State(gate): State<Gate>, lazy: LazySession) -> Result<Body> {
+        if lazy.has_id() {
+            lazy.read().await?.get_or("n", 0)?;
+        }
+        Ok(saving(gate, lazy))
+    }
+    /// Opens its session only then.
+    async fn later(State(gate): State<Gate>, lazy: LazySession) -> Body {
+        saving(gate, lazy)
+    }
+    fn saving(gate: Gate, lazy: LazySession) -> Body {
+        let (send, frames) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            gate.pass().await;
+            let saved = async { append(&lazy.open().await?).await };
+            let _ = send.send(Bytes::from(format!("{:?}", saved.await)));
+        });
+        Body::new(stream(frames))
+    }
+    for (path, moves) in [("/late", false), ("/later", false), ("/later", true)] {
+        let (world, gate) = (World::new(), Gate::closed());
+        let policy = RotationPolicy::never();
+        let policy = match moves {
+            true => policy.on_profile_change(),
+            false => policy.every(Duration::from_secs(60)),
+        };
+        let builder = world.builder().decisions(ProfilePolicy::Lenient);
+        let sessions = builder.rotation(policy).build().expect("sound");
+        let app = Router::new()
+            .route("/late", get(late))
+            .route("/later", get(later))
+            .route("/count", post(count))
+            .with_state(gate.clone())
+            .layer(plain(sessions));
+        let mut browser = Browser::of(&app).with_header(header::USER_AGENT, "Gecko Firefox");
+        browser.post("/count").await.ok();
+        assert_eq!(browser.post("/count").await.cookie("__Host-sid"), None);
+        if moves {
+            let elsewhere = Browser::of(&app).with_header(header::USER_AGENT, "Gecko Safari");
+            browser = elsewhere.with_id(browser.id());
+        } else {
+            world.clock.advance(Duration::from_secs(61)).await;
+        }
+        gate.open.add_permits(1);
+        let answer = watched(browser.get(path)).await;
+        assert_eq!(answer.ok(), "Ok(())", "{path}");
+        assert_eq!(answer.cookie("__Host-sid"), None);
+        let answer = browser.post("/count").await;
+        assert_eq!(answer.ok(), "3");
+        assert!(answer.cookie("__Host-sid").is_some(), "{path}, {moves}");
+        let client = asm_session::Client::default();
+        let session = world.sessions().open(browser.id(), &client).await;
+        assert!(session.expect("there").contains_key("late"));
+    }
 }
 
 #[tokio::test]
@@ -343,8 +447,7 @@ async fn a_body_may_open_the_session_that_its_handler_did_not() {
         .with_state(done)
         .layer(world.layer());
     let app = lazily.merge(app(&world, &gate));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let browser = Browser::known(&app).await;
     let request = browser.request(Method::GET, "/lazily");
     drop(app.oneshot(request).await.expect("infallible"));
     assert_eq!(watched(said.recv()).await.expect("said"), "Ok(1)");
@@ -373,8 +476,7 @@ async fn a_task_that_outlives_its_request_is_told_that_it_is_over() {
         .route("/leak", post(leak))
         .with_state((gate.clone(), told))
         .layer(world.layer());
-    let mut browser = Browser::of(&leaking.merge(app(&world, &gate)));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&leaking.merge(app(&world, &gate))).await;
     let request = tokio::spawn(browser.send(Method::POST, "/leak"));
     watched(gate.inside.notified()).await;
     request.abort();
@@ -405,8 +507,7 @@ async fn two_hundred_requests_that_are_dropped_leave_no_lock_and_no_waiter() {
                 std::future::ready(request)
             },
         ));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     let requests: Vec<_> = (0..200)
         .map(|_| tokio::spawn(browser.send(Method::POST, "/wait")))
         .collect();

@@ -1,10 +1,8 @@
 //! What is extracted from a request is one session.
 
-use std::sync::Arc;
-
 use asm_core::ErrorKind;
 use asm_session::{LockMode, SessionError as Inner};
-use asm_testkit::{Chaos, Fault, Verb};
+use asm_testkit::{Fault, Verb};
 use asm_tower::{
     Entry, FlashLevel, LazySession, LockedSession, ReadSession, Result, Session, SessionError,
     SessionLayer, Typed,
@@ -20,6 +18,7 @@ use futures_util::future::join;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use crate::handlers::count;
 use crate::world::{Browser, World, plain, watched};
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +26,6 @@ struct Cart(Vec<String>);
 
 impl Entry for Cart {
     const KEY: &'static str = "cart";
-}
-
-async fn count(session: Session) -> Result<String> {
-    Ok(session.add("n", 1)?.to_string())
 }
 
 #[tokio::test]
@@ -56,8 +51,7 @@ async fn all_extractors_of_a_handler_share_one_session_and_one_lock() {
         .route("/all", get(all).post(all))
         .route("/count", post(count))
         .layer(world.layer());
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     browser.post("/count").await.ok();
     for method in [http::Method::GET, http::Method::POST] {
         world.calls();
@@ -121,8 +115,7 @@ async fn a_read_session_waits_for_no_lock() {
         .route("/read", post(read))
         .route("/count", post(count))
         .layer(world.layer());
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     let locking = world.sessions().with_mode(LockMode::OnOpen);
     let client = asm_session::Client::default();
     let _holder = locking.open(browser.id(), &client).await.expect("free");
@@ -211,10 +204,9 @@ async fn what_one_future_is_doing_with_the_session_another_one_is_told() {
         Ok(second?.unwrap_or_default().to_string())
     }
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
+    let (chaos, sessions) = world.chaos();
     chaos.layer().pause(2);
-    let sessions = world.builder_over(Arc::clone(&chaos)).build();
-    let layer = plain(sessions.expect("sound"));
+    let layer = plain(sessions);
     let app = Router::new().route("/both", post(both)).layer(layer);
     assert_eq!(watched(Browser::of(&app).post("/both")).await.ok(), "1");
 }
@@ -269,14 +261,12 @@ async fn an_extractor_whose_open_failed_may_be_tried_again() {
         Ok(session.add("n", 1)?.to_string())
     }
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world.builder_over(Arc::clone(&chaos)).build();
+    let (chaos, sessions) = world.chaos();
     let app = Router::new()
         .route("/count", post(count))
         .route("/twice", get(twice))
-        .layer(plain(sessions.expect("sound")));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+        .layer(plain(sessions));
+    let mut browser = Browser::known(&app).await;
     let away = Fault::Refused(ErrorKind::Unavailable);
     chaos.layer().next(Verb::Open, away);
     assert_eq!(browser.get("/twice").await.ok(), "2");

@@ -4,10 +4,10 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use asm_core::ErrorKind;
 use asm_session::{
-    Client, Decisions, Event, Events, InvalidReason, LockMode, Origin, Profile, Rotation,
-    SessionInfo, Undecided, Verdict,
+    Client, Decisions, Event, Events, InvalidReason, LockMode, Origin, Profile, SessionInfo,
+    Undecided, Verdict,
 };
-use asm_testkit::{Chaos, Fault, Verb};
+use asm_testkit::{Fault, Verb};
 use asm_tower::{Result, Session};
 use async_trait::async_trait;
 use axum::{
@@ -19,23 +19,8 @@ use futures_util::future::join_all;
 use http::{Method, header};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::handlers::{count, log_out, renew, show};
 use crate::world::{Browser, World, plain, watched};
-
-async fn count(session: Session) -> Result<String> {
-    Ok(session.add("n", 1)?.to_string())
-}
-
-async fn show(session: Session) -> Result<String> {
-    Ok(session.get_or("n", 0)?.to_string())
-}
-
-async fn renew(session: Session) -> Result<()> {
-    session.regenerate(Rotation::renew())
-}
-
-async fn log_out(session: Session) -> Result<()> {
-    session.delete().await
-}
 
 /// Holds a session open until the test lets go of it.
 async fn hold(State(held): State<Held>, session: Session) -> Result<String> {
@@ -80,8 +65,7 @@ fn app(world: &World) -> (Router, Held) {
 async fn rotation_while_a_reader_holds_the_old_id_logs_nobody_out() {
     let world = World::new();
     let (app, held) = app(&world);
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     let reader = tokio::spawn(browser.send(Method::GET, "/hold"));
     watched(held.inside.notified()).await;
     browser.post("/renew").await.ok();
@@ -100,11 +84,9 @@ async fn rotation_while_a_reader_holds_the_old_id_logs_nobody_out() {
 #[tokio::test]
 async fn rotation_whose_save_fails_leaves_the_id_what_it_was() {
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world.builder_over(Arc::clone(&chaos)).build();
-    let app = routes(&Held::new()).layer(plain(sessions.expect("sound")));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let (chaos, sessions) = world.chaos();
+    let app = routes(&Held::new()).layer(plain(sessions));
+    let mut browser = Browser::known(&app).await;
     for fault in [Fault::Refused(ErrorKind::Unavailable), Fault::LostAnswer] {
         chaos.layer().next(Verb::Save, fault);
         let answer = browser.post("/renew").await;
@@ -119,8 +101,7 @@ async fn a_lost_set_cookie_logs_nobody_out_and_raises_no_alarm() {
     let world = World::new();
     let sessions = world.sessions();
     let app = routes(&Held::new()).layer(plain(sessions.clone()));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     for _ in 0..20 {
         browser.send(Method::POST, "/renew").await.ok();
         world.clock.advance(Duration::from_secs(120)).await;
@@ -134,8 +115,7 @@ async fn a_lost_set_cookie_logs_nobody_out_and_raises_no_alarm() {
 async fn a_save_after_destroy_brings_nothing_back() {
     let world = World::new();
     let (app, held) = app(&world);
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let browser = Browser::known(&app).await;
     let late = tokio::spawn(browser.send(Method::GET, "/hold"));
     watched(held.inside.notified()).await;
     let removed = browser.clone().post("/log-out").await;
@@ -151,8 +131,7 @@ async fn a_save_after_destroy_brings_nothing_back() {
 async fn a_save_on_a_missing_record_writes_nothing() {
     let world = World::new();
     let (app, held) = app(&world);
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&app).await;
     let late = tokio::spawn(browser.send(Method::GET, "/hold"));
     watched(held.inside.notified()).await;
     // It expires under the request.
@@ -178,8 +157,7 @@ async fn an_insert_after_a_delete_is_a_new_session_under_a_new_id() {
     let world = World::new();
     let router = Router::new().route("/start-over", post(start_over));
     let (app, _) = app(&world);
-    let mut browser = Browser::of(&router.layer(world.layer()).merge(app));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&router.layer(world.layer()).merge(app)).await;
     let old = browser.clone();
     let answer = browser.post("/start-over").await;
     answer.ok();
@@ -199,8 +177,7 @@ async fn random_cookies_create_nothing_and_malformed_ones_ask_nothing() {
     const TRIES: usize = 100_000;
     let world = World::new();
     let (app, _) = app(&world);
-    let mut victim = Browser::of(&app);
-    victim.post("/count").await.ok();
+    let mut victim = Browser::known(&app).await;
     victim.get("/show").await.ok();
     let handle = victim.id()[..21].to_owned();
     let before = (world.memory.sessions(), victim.id().to_owned());
@@ -237,11 +214,9 @@ async fn random_cookies_create_nothing_and_malformed_ones_ask_nothing() {
 #[tokio::test]
 async fn a_store_that_hangs_holds_nobody_who_hangs_up() {
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world.builder_over(Arc::clone(&chaos)).build();
-    let app = routes(&Held::new()).layer(plain(sessions.expect("sound")));
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let (chaos, sessions) = world.chaos();
+    let app = routes(&Held::new()).layer(plain(sessions));
+    let mut browser = Browser::known(&app).await;
     for verb in [Verb::Open, Verb::Save] {
         chaos
             .layer()
@@ -301,8 +276,7 @@ async fn an_error_in_an_event_changes_no_answer() {
         let world = World::new();
         let sessions = world.builder().events(Broken(how)).build().expect("sound");
         let app = routes(&Held::new()).layer(plain(sessions));
-        let mut browser = Browser::of(&app);
-        browser.post("/count").await.ok();
+        let mut browser = Browser::known(&app).await;
         assert_eq!(watched(browser.post("/count")).await.ok(), "2", "{how:?}");
         let lost = browser.with_id("nonsense").get("/show").await;
         assert_eq!(lost.ok(), "0");
@@ -343,8 +317,7 @@ async fn an_error_panic_or_time_out_in_a_decision_is_a_refusal_and_leaves_no_loc
 async fn readers_of_one_session_wait_for_nobody() {
     let world = World::new();
     let (app, held) = app(&world);
-    let mut browser = Browser::of(&app);
-    browser.post("/count").await.ok();
+    let browser = Browser::known(&app).await;
     let locking = world.sessions().with_mode(LockMode::OnOpen);
     let holder = locking.open(browser.id(), &Client::default()).await;
     let shows = (0..50).map(|_| browser.send(Method::GET, "/show"));

@@ -1,10 +1,8 @@
 //! When a session is opened, saved, and not saved.
 
-use std::sync::Arc;
-
 use asm_core::ErrorKind;
 use asm_session::{LockMode, Rotation};
-use asm_testkit::{Chaos, Fault, Verb};
+use asm_testkit::{Fault, Verb};
 use asm_tower::{LazySession, Result, RouteMode, Session, SessionLayer};
 use axum::{
     Router,
@@ -13,14 +11,11 @@ use axum::{
 };
 use http::{HeaderName, StatusCode, header};
 
+use crate::handlers::{count, show};
 use crate::world::{Browser, World, plain};
 
 async fn hello() -> &'static str {
     "hello"
-}
-
-async fn count(session: Session) -> Result<String> {
-    Ok(session.add("n", 1)?.to_string())
 }
 
 /// Reads, then writes: what a mode without a lock finds hardest.
@@ -28,10 +23,6 @@ async fn read_then_write(session: Session) -> Result<String> {
     let n = session.get_or("n", 0)? + 1;
     session.insert("n", &n)?;
     Ok(n.to_string())
-}
-
-async fn show(session: Session) -> Result<String> {
-    Ok(session.get_or("n", 0)?.to_string())
 }
 
 fn app(layer: SessionLayer) -> Router {
@@ -101,13 +92,8 @@ async fn reading_is_one_call_and_changing_two_whatever_the_mode_of_the_method() 
 #[tokio::test]
 async fn what_is_saved_is_saved_before_the_headers_leave() {
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world
-        .builder_over(Arc::clone(&chaos))
-        .build()
-        .expect("sound");
-    let mut browser = Browser::of(&app(plain(sessions)));
-    browser.post("/count").await.ok();
+    let (chaos, sessions) = world.chaos();
+    let mut browser = Browser::known(&app(plain(sessions))).await;
 
     // A save that fails is the response, though the handler said that all is well.
     for (fault, status) in [
@@ -128,13 +114,8 @@ async fn what_is_saved_is_saved_before_the_headers_leave() {
 #[tokio::test]
 async fn a_load_error_never_leads_to_a_write() {
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world
-        .builder_over(Arc::clone(&chaos))
-        .build()
-        .expect("sound");
-    let mut browser = Browser::of(&app(plain(sessions)));
-    browser.post("/count").await.ok();
+    let (chaos, sessions) = world.chaos();
+    let mut browser = Browser::known(&app(plain(sessions))).await;
     world.calls();
     for kind in [
         ErrorKind::Unavailable,
@@ -174,8 +155,7 @@ async fn a_server_error_saves_nothing_but_what_was_saved_explicitly() {
             .layer(layer.clone());
         failing.merge(app(layer))
     };
-    let mut browser = Browser::of(&router(world.layer()));
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&router(world.layer())).await;
     let before = browser.id.clone();
     let answer = browser.post("/fail").await;
     assert_eq!(answer.status, 500);
@@ -218,8 +198,7 @@ async fn a_handler_that_answers_with_a_session_error_saves_nothing() {
         .route("/conflict", post(conflict))
         .layer(layer.clone())
         .merge(app(layer));
-    let mut browser = Browser::of(&router);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&router).await;
     assert_eq!(browser.post("/half").await.status, 500);
     assert_eq!(browser.post("/conflict").await.status, 409);
     assert_eq!(browser.get("/show").await.ok(), "1");
@@ -254,8 +233,7 @@ async fn a_conflict_is_a_409_and_nothing_of_it_is_saved() {
         .route("/remember", post(remember))
         .layer(layer.clone())
         .merge(app(layer));
-    let mut browser = Browser::of(&router);
-    browser.post("/count").await.ok();
+    let mut browser = Browser::known(&router).await;
     browser.post("/remember").await.ok();
     let answer = browser.get("/slow").await;
     assert_eq!(answer.status, 409);
@@ -274,11 +252,7 @@ async fn an_error_hook_sees_the_handlers_response() {
         session.get::<Vec<String>>("n").map(drop)
     }
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world
-        .builder_over(Arc::clone(&chaos))
-        .build()
-        .expect("sound");
+    let (chaos, sessions) = world.chaos();
     let layer = SessionLayer::new(sessions)
         .with_on_error(|failure| {
             let mut response = failure.default_response();
@@ -323,11 +297,7 @@ async fn an_error_hook_sees_the_handlers_response() {
 #[tokio::test]
 async fn a_hook_that_panics_is_answered_as_if_there_were_none() {
     let world = World::new();
-    let chaos = Arc::new(Chaos::over(Arc::clone(&world.store), world.clock.clone()));
-    let sessions = world
-        .builder_over(Arc::clone(&chaos))
-        .build()
-        .expect("sound");
+    let (chaos, sessions) = world.chaos();
     let layer = SessionLayer::new(sessions).with_on_error(|_| panic!("a bug of the application"));
     let mut browser = Browser::of(&app(layer.build().expect("sound")));
     chaos

@@ -5,6 +5,7 @@ mod clients;
 mod cookies;
 mod ends;
 mod extractors;
+mod handlers;
 mod holes;
 mod life_cycle;
 #[cfg(feature = "sealed-cookie")]

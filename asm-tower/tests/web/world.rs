@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use asm_core::{Driver, Key, LockState};
 use asm_memory::MemoryDriver;
 use asm_session::{SessionId, Sessions, SessionsBuilder};
-use asm_testkit::{Calls, Counting, Layered, ManualClock};
+use asm_testkit::{Calls, Chaos, Counting, Layered, ManualClock};
 use asm_tower::SessionLayer;
 use axum::{Router, body::Body};
 use bytes::Bytes;
@@ -49,6 +49,14 @@ impl World {
     /// The layer that a site gets that sets nothing.
     pub(crate) fn layer(&self) -> SessionLayer {
         plain(self.sessions())
+    }
+
+    /// The same storage, whose calls the test makes go wrong, and sessions there.
+    pub(crate) fn chaos(&self) -> (Arc<Layered<Chaos<Store>>>, Sessions) {
+        let chaos = Chaos::over(Arc::clone(&self.store), self.clock.clone());
+        let chaos = Arc::new(chaos);
+        let sessions = self.builder_over(Arc::clone(&chaos)).build();
+        (chaos, sessions.expect("a sound set-up"))
     }
 
     /// What was called since the last time.
@@ -99,6 +107,13 @@ impl Browser {
             name: "__Host-sid",
             headers: HeaderMap::new(),
         }
+    }
+
+    /// One that was here before: it counted once, and has a session.
+    pub(crate) async fn known(app: &Router) -> Self {
+        let mut browser = Self::of(app);
+        browser.post("/count").await.ok();
+        browser
     }
 
     /// The same browser with another id.
@@ -210,7 +225,7 @@ pub(crate) fn stream(
 
 /// Ends a test that hangs.
 pub(crate) async fn watched<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), work)
+    tokio::time::timeout(Duration::from_secs(600), work)
         .await
         .expect("it hangs")
 }
