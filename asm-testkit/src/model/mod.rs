@@ -222,7 +222,9 @@ impl Comparison {
             });
             match outcome {
                 Ok(_) => {}
-                Err(TestError::Fail(_, shortest)) => return Err(self.difference(shortest)),
+                Err(TestError::Fail(first, shortest)) => {
+                    return Err(self.difference(shortest, first.message()));
+                }
                 Err(TestError::Abort(reason)) => panic!("the comparison ended: {reason}"),
             }
             total.add(tally.into_inner());
@@ -231,13 +233,13 @@ impl Comparison {
     }
 
     /// Plays it once more, to show it.
-    fn difference(&self, history: History) -> Difference {
+    fn difference(&self, history: History, first: &str) -> Difference {
         let deeds = history.1.len();
         let wrong = self
             .play(history, Log::Kept, &mut Tally::default())
             .err()
             .unwrap_or_else(|| Wrong {
-                reason: "not always: it went well when it was played again".to_owned(),
+                reason: format!("{first}, but not always: it went well when it was played again"),
                 log: String::new(),
             });
         Difference {
