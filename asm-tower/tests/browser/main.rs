@@ -18,7 +18,7 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -156,6 +156,16 @@ async fn page() -> Html<&'static str> {
     Html("<!doctype html><title>a page</title>page")
 }
 
+/// A page that embeds the shop, whatever site it is itself.
+async fn embedding(headers: HeaderMap) -> Html<String> {
+    let host = headers[header::HOST].to_str().expect("ascii");
+    let (_, port) = host.rsplit_once(':').expect("a port");
+    let shop = format!("http://shop.localhost:{port}/count");
+    Html(format!(
+        "<!doctype html><title>a page</title><iframe src='{shop}'></iframe>"
+    ))
+}
+
 async fn site(set: impl FnOnce(SessionLayerBuilder) -> SessionLayerBuilder) -> SocketAddr {
     let sessions = Sessions::builder(MemoryDriver::new())
         .lock_queue(None)
@@ -163,6 +173,7 @@ async fn site(set: impl FnOnce(SessionLayerBuilder) -> SessionLayerBuilder) -> S
     let layer = SessionLayer::new(sessions.expect("sound"));
     let routes = Router::new()
         .route("/page", get(page))
+        .route("/embedding", get(embedding))
         .route("/count", get(count).post(count))
         .route("/show", get(show))
         .route("/log-in", get(log_in).post(log_in))
@@ -179,7 +190,7 @@ async fn site(set: impl FnOnce(SessionLayerBuilder) -> SessionLayerBuilder) -> S
 
 /// Ends a test that hangs.
 async fn watched<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(120), work)
+    tokio::time::timeout(Duration::from_secs(600), work)
         .await
         .expect("it hangs")
 }
@@ -197,6 +208,7 @@ async fn a_browser_keeps_sends_and_forgets_the_cookie_as_it_should() {
     watched(other_attributes(&browser)).await;
     watched(visible_to_scripts(&browser)).await;
     watched(from_another_site(&browser)).await;
+    watched(embedded_in_two_sites(&browser)).await;
     watched(browser.quit()).await;
 }
 
@@ -307,4 +319,40 @@ async fn from_another_site(browser: &Browser) {
         assert_eq!(text, sent, "{same_site:?}");
         browser.visit(&site, "/log-out").await;
     }
+}
+
+/// Each site that embeds the shop has a jar of its own for it.
+async fn embedded_in_two_sites(browser: &Browser) {
+    let site = site(|layer| layer.with_same_site(SameSite::None).with_partitioned(true)).await;
+    let port = site.port();
+    for (top, count) in [("one", "1"), ("two", "1"), ("one", "2"), ("shop", "1")] {
+        let url = format!("http://{top}.localhost:{port}/embedding");
+        browser
+            .ask(Method::POST, "/url", &json!({ "url": url }))
+            .await;
+        let first = json!({ "id": 0 });
+        browser.ask(Method::POST, "/frame", &first).await;
+        let text = browser.run("return document.body.innerText").await;
+        assert_eq!(text, count, "in {top}");
+        let top = json!({ "id": null });
+        browser.ask(Method::POST, "/frame", &top).await;
+    }
+    let all = json!({ "cmd": "Storage.getCookies", "params": {} });
+    let all = browser.ask(Method::POST, "/goog/cdp/execute", &all).await;
+    let cookies = all["cookies"].as_array().expect("a list").iter();
+    let ours = cookies.filter(|cookie| cookie["domain"] == "shop.localhost");
+    let mut sites: Vec<_> = ours
+        .map(|cookie| {
+            assert_eq!(cookie["name"], "__Host-sid");
+            assert_eq!(cookie["sameSite"], "None");
+            assert_eq!(
+                (&cookie["secure"], &cookie["httpOnly"]),
+                (&json!(true), &json!(true))
+            );
+            cookie["partitionKey"]["topLevelSite"].clone()
+        })
+        .collect();
+    sites.sort_by_key(Value::to_string);
+    let expected = ["one", "shop", "two"].map(|site| format!("http://{site}.localhost"));
+    assert_eq!(sites, expected);
 }
