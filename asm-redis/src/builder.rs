@@ -133,7 +133,7 @@ impl RedisBuilder {
             connect_timeout: Duration::from_secs(1),
             recheck: Duration::from_secs(1),
             max_record: 1 << 20,
-            stage_above: 4096,
+            stage_above: 1024,
             notifications: true,
             check: true,
             clock: None,
@@ -269,7 +269,9 @@ impl RedisBuilder {
     }
 
     /// From which size on a record is written beside its place first and then moved there, in the
-    /// same round trip, so that it does not travel through a script: 4 KiB by default.
+    /// same round trip, so that it does not travel through a script: 1 KiB by default. From there on
+    /// that costs the server less: 10.9 µs for a save of 2 KiB instead of 12.9, and 25 for one of
+    /// 64 KiB instead of 166 (Redis 7.0).
     pub fn stage_above(mut self, bytes: usize) -> Self {
         self.stage_above = bytes;
         self

@@ -29,6 +29,12 @@
 //! [`RedisBuilder::stage_above`] puts its bytes beside their place and lets the script move them
 //! there, all of it still one round trip.
 //!
+//! **An open that takes the lock is a script.** `[SET NX PX, GET]` would cost the server some 4 µs
+//! less in each cycle of open and save, and cannot do what must be one step: nothing in it depends on
+//! whether there is such a session, whether the secret is its own, or whether somebody waits, and it
+//! counts no fence. It would leave a lock for a session that nobody knows, and a newcomer would pass
+//! the queue.
+//!
 //! **A lock is handed on, not polled for.** A waiter leaves a ticket. Whoever releases makes the next
 //! one the holder in the same step and says so on the channel of its process; that grant is
 //! provisional until the waiter's next call, which also reads the record. A waiter of the process

@@ -13,7 +13,7 @@ use asm_redis::{RedisBuilder, RedisDriver};
 use asm_servers::{Cluster, Sentinels, Server};
 
 /// How long a test may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// Runs it to its end, on two threads, with a watchdog.
 #[track_caller]
