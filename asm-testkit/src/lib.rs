@@ -6,6 +6,7 @@
 //! - [`ManualClock`] is time that a test moves by hand.
 //! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`] and
 //!   [`Chaos`] are made with it.
+//! - [`history`] tells of what many requests did whether all of it can have been right.
 //! - [`cancel_at`] drops a future at its n-th await, [`count_awaits`] tells how many there are.
 //!
 //! The chapter [`writing_a_driver`] tells how to write one, and how to run the suite on it.
@@ -19,6 +20,7 @@ pub mod cases;
 pub mod codecs;
 pub mod expect;
 pub mod given;
+pub mod history;
 pub mod model;
 pub mod mutants;
 pub mod sessions;

@@ -1,5 +1,7 @@
 //! The comparison with the model finds what is wrong, and shows it in a few lines.
 
+use std::time::Duration;
+
 use asm_testkit::{model::Options, mutants::Mutant};
 
 /// A fixed seed, so that it is the same history every time.
@@ -8,6 +10,8 @@ fn options() -> Options {
         seed: Some(1),
         calls: 20_000,
         each: 0,
+        // What hangs is played again and again until the history is short.
+        patience: Duration::from_secs(5),
         ..Options::default()
     }
 }

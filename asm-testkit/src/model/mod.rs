@@ -69,7 +69,8 @@ pub struct Options {
     /// By how much more than the driver's `ttl_resolution` a time may be off, for stores whose time
     /// goes on by itself. Zero by default.
     pub slack: Duration,
-    /// How long, by the wall clock, something that should happen may take. Five seconds by default.
+    /// How long, by the wall clock, something that should happen may take. A minute by default, which
+    /// a machine under load may need.
     pub patience: Duration,
 }
 
@@ -81,7 +82,7 @@ impl Default for Options {
             length: 150,
             seed: None,
             slack: Duration::ZERO,
-            patience: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
         }
     }
 }
