@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-    for target in asm_it::TARGETS {
+    for target in asm_it::targets() {
         let directory = corpus.join(target.name);
         fs::create_dir_all(&directory)?;
         let seeds = (target.seeds)();

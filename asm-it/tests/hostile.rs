@@ -1,58 +1,88 @@
-//! A bounded number of hostile inputs for each target of `fuzz/`.
+//! A bounded number of hostile inputs for each target, in every ordinary run. `fuzz/` has the same
+//! targets for a fuzzer that learns.
 
-use asm_it::TARGETS;
+use std::{
+    fs,
+    panic::{self, AssertUnwindSafe},
+    path::{Path, PathBuf},
+};
 
-/// How many inputs each target gets. `fuzz/` gives it more.
+use asm_it::{Mutations, Target, targets};
+
+/// Inputs for each target.
 const INPUTS: usize = 200_000;
 
-#[test]
-fn no_hostile_input_does_harm() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    for target in TARGETS {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let seeds = (target.seeds)();
-        for seed in &seeds {
-            (target.feed)(seed);
+/// What may be taken beyond the limit.
+const ROOM: usize = 64 << 10;
+
+/// One test for each target, so that they run beside each other.
+macro_rules! targets {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                attack(Target::named(stringify!($name)));
+            }
+        )*
+
+        #[test]
+        fn every_target_is_attacked() {
+            let attacked = [$(stringify!($name)),*];
+            let names: Vec<_> = targets().map(|target| target.name).collect();
+            assert_eq!(attacked[..], names[..]);
+            for name in names {
+                let file = fuzz().join("fuzz_targets").join(name).with_extension("rs");
+                assert!(file.exists(), "{} is not fuzzed", file.display());
+            }
         }
-        for _ in 0..INPUTS {
-            (target.feed)(&input(&mut random, &seeds));
-        }
-        println!(
-            "{}: {INPUTS} inputs from {} seeds",
-            target.name,
-            seeds.len()
-        );
-    }
+    };
 }
 
-/// A seed with some edits, or random bytes.
-fn input(random: &mut fastrand::Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
-    if random.u8(..16) == 0 {
-        let len = random.usize(..300);
-        return (0..len).map(|_| random.u8(..)).collect();
+targets! { id envelope head seal cookie keys gzip lzf lz4 snappy cm compressors lzf_block }
+
+fn attack(target: &Target) {
+    let mut seeds = (target.seeds)();
+    seeds.extend(kept(target.name));
+    assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+    let mutations = Mutations::new(seeds.clone(), 71).take(INPUTS);
+    let mut number = 0;
+    for input in seeds.into_iter().chain(mutations) {
+        let peak = allocation_counter::measure(|| {
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| (target.feed)(&input)));
+            if outcome.is_err() {
+                panic!("{}: input {number} is {}", target.name, hex(&input));
+            }
+        });
+        let most = (target.limit)(&input) + input.len() + ROOM;
+        assert!(
+            peak.bytes_max <= most as u64,
+            "{}: input {number} takes {} bytes at once: {}",
+            target.name,
+            peak.bytes_max,
+            hex(&input)
+        );
+        number += 1;
     }
-    let mut bytes = random.choice(seeds).cloned().unwrap_or_default();
-    for _ in 0..random.usize(1..=4) {
-        if bytes.is_empty() {
-            return bytes;
-        }
-        let at = random.usize(..bytes.len());
-        // Most of what decides is in front.
-        let at = if random.bool() {
-            at
-        } else {
-            at.min(random.usize(..64))
-        };
-        let len = random.usize(1..=8).min(bytes.len() - at);
-        match random.u8(..6) {
-            0 => bytes[at] ^= 1 << random.u8(..8),
-            1 => bytes[at] = random.u8(..),
-            2 => bytes[at] = *random.choice(b"\0\x01\x7f\x80\xff09AZaz-_ ").unwrap_or(&0),
-            3 => drop(bytes.drain(at..at + len)),
-            4 => drop(bytes.splice(at..at, (0..len).map(|_| random.u8(..)))),
-            _ => bytes.truncate(at),
-        }
-    }
-    bytes
+    println!("{}: {number} inputs, 0 failures", target.name);
+}
+
+/// What a fuzzer has found worth keeping.
+fn kept(name: &str) -> Vec<Vec<u8>> {
+    let Ok(folder) = fs::read_dir(fuzz().join("seeds").join(name)) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = folder
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    let read = |path: PathBuf| fs::read(path).expect("a seed");
+    paths.into_iter().map(read).collect()
+}
+
+fn fuzz() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

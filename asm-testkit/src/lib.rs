@@ -4,8 +4,9 @@
 //!   writes a [`Harness`].
 //! - [`codec_conformance!`] does the same for a codec; [`codecs`] tells what it takes.
 //! - [`ManualClock`] is time that a test moves by hand.
-//! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`] and
-//!   [`Chaos`] are made with it.
+//! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`],
+//!   [`Chaos`] and [`Showing`] are made with it.
+//! - [`Log`] keeps what a thread logs.
 //! - [`history`] tells of what many requests did whether all of it can have been right.
 //! - [`cancel_at`] drops a future at its n-th await, [`count_awaits`] tells how many there are.
 //!
@@ -36,6 +37,7 @@ mod harness;
 mod layer;
 mod log;
 mod run;
+mod showing;
 mod table;
 mod together;
 mod waiting;
@@ -47,7 +49,9 @@ pub use clock::ManualClock;
 pub use counting::{Calls, Counting};
 pub use harness::Harness;
 pub use layer::{Call, Layer, Layered, Verb};
+pub use log::{Line, Log};
 pub use run::{Failure, Suite, Way};
+pub use showing::Showing;
 pub use table::contract_table;
 
 #[doc = include_str!("../docs/writing-a-driver.md")]

@@ -1,4 +1,4 @@
-//! What a case's thread logs.
+//! What a thread logs.
 
 use std::{
     fmt::{Debug, Write as _},
@@ -15,20 +15,35 @@ use tracing::{
 use crate::canaries::Canaries;
 
 /// Keeps every line that this thread logs from now on, at any level, until it is dropped.
-pub(crate) struct Log {
+///
+/// ```
+/// use asm_testkit::Log;
+///
+/// let log = Log::capture();
+/// tracing::warn!(codec = "lz4", "stored as it is");
+/// let lines = log.take_warnings();
+/// assert_eq!(lines[0].text, r#"message=stored as it is codec="lz4" "#);
+/// assert!(log.take().is_empty());
+/// ```
+#[derive(Debug)]
+pub struct Log {
     lines: Arc<Mutex<Vec<Line>>>,
     _guard: DefaultGuard,
 }
 
-/// One line: its level, and all its fields with their names.
+/// One line of a [`Log`].
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) level: Level,
-    pub(crate) text: String,
+pub struct Line {
+    /// How bad it is.
+    pub level: Level,
+    /// All its fields with their names, the message being one.
+    pub text: String,
 }
 
 impl Log {
-    pub(crate) fn capture() -> Self {
+    /// From now on, on this thread.
+    #[must_use]
+    pub fn capture() -> Self {
         let lines = Arc::default();
         let _guard = set_default(Recorder {
             lines: Some(Arc::clone(&lines)),
@@ -36,13 +51,14 @@ impl Log {
         Self { lines, _guard }
     }
 
-    /// What was logged so far, or since the last time.
-    pub(crate) fn take(&self) -> Vec<Line> {
+    /// What was logged so far, or since the last time, which is forgotten then.
+    pub fn take(&self) -> Vec<Line> {
         std::mem::take(&mut lock(&self.lines))
     }
 
     /// The warnings, and what is worse, that were logged so far, or since the last time.
-    pub(crate) fn take_warnings(&self) -> Vec<Line> {
+    #[must_use]
+    pub fn take_warnings(&self) -> Vec<Line> {
         let lines = self.take().into_iter();
         lines.filter(|line| line.level <= Level::WARN).collect()
     }

@@ -1,5 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(
-    |input: &[u8]| (asm_it::decoders::Target::named("compressors").run)(input)
-);
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (asm_it::Target::named("compressors").feed)(input));

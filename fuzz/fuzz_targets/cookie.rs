@@ -1,4 +1,3 @@
-//! Feeds `cookie` of `asm_it::TARGETS`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| asm_it::feed("cookie", data));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (asm_it::Target::named("cookie").feed)(input));

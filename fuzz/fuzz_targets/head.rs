@@ -1,4 +1,3 @@
-//! Feeds `head` of `asm_it::TARGETS`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| asm_it::feed("head", data));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (asm_it::Target::named("head").feed)(input));

@@ -1,4 +1,3 @@
-//! Feeds `keys` of `asm_it::TARGETS`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| asm_it::feed("keys", data));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (asm_it::Target::named("keys").feed)(input));

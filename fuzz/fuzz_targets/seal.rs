@@ -1,4 +1,3 @@
-//! Feeds `seal` of `asm_it::TARGETS`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| asm_it::feed("seal", data));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (asm_it::Target::named("seal").feed)(input));

@@ -2,12 +2,13 @@
 
 use asm_core::{ErrorKind, Timestamp};
 use asm_crypt::{KeyId, KeyRing, KeySource, Padding, Seal};
-use asm_it::{Showing, key, ring};
+use asm_it::{key, read, replace, ring};
 use asm_session::{InvalidReason, Session, SessionError, Sessions, SessionsBuilder};
+use asm_testkit::Showing;
 use bytes::Bytes;
 
 use crate::{
-    given::{built, issued, open, read, replace, stored},
+    given::{built, issued, open, stored},
     places::{self, Place},
 };
 

@@ -1,69 +1,21 @@
 //! What is logged and printed of sealed sessions.
 
-use std::{
-    fmt::{Debug, Write as _},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt::Write as _, sync::Arc};
 
 use asm_core::ErrorKind;
 use asm_crypt::{KeySource, Seal};
-use asm_it::{Showing, key, ring};
+use asm_it::{key, read, ring};
 use asm_session::{Rotation, SessionId, Sessions};
+use asm_testkit::{Log, Showing};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
 
 use crate::{
-    given::{built, issued, open, read, stored},
+    given::{built, issued, open, stored},
     places,
 };
 
 const CANARY: &str = "PayloadCanary 4111111111111111";
-
-/// What is logged, at any level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Log {
-    fn note(&self, text: &str) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.push_str(text);
-        log.push('\n');
-    }
-
-    fn text(&self) -> String {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.clone()
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        struct Text(String);
-        impl Visit for Text {
-            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-                let _ = write!(self.0, "{}={value:?} ", field.name());
-            }
-        }
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.note(&text.0);
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
 
 /// Every way in which these bytes, or a quarter of them, may be printed.
 fn spellings(bytes: &[u8]) -> Vec<String> {
@@ -85,8 +37,8 @@ fn spellings(bytes: &[u8]) -> Vec<String> {
 
 #[tokio::test]
 async fn no_key_id_or_content_of_a_sealed_session_shows() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    let log = Log::capture();
+    let mut shown = Vec::new();
     let mut secrets = vec![CANARY.to_owned(), CANARY[..13].to_owned()];
     for number in [1, 2] {
         let text = key(number).expose_base64();
@@ -94,12 +46,12 @@ async fn no_key_id_or_content_of_a_sealed_session_shows() {
     }
     for place in places::all().await {
         for source in [KeySource::Server, KeySource::Split] {
-            let shown = Showing::over(place.driver());
+            let store = Showing::over(place.driver());
             let seal = Seal::xchacha(ring(1)).key_source(source);
-            let builder = Sessions::builder(Arc::clone(&shown)).codec(seal.clone());
-            log.note(&format!("{builder:?} {seal:?}"));
+            let builder = Sessions::builder(Arc::clone(&store)).codec(seal.clone());
+            shown.push(format!("{builder:?} {seal:?}"));
             let sessions = built(builder);
-            log.note(&format!("{sessions:?}"));
+            shown.push(format!("{sessions:?}"));
             let first = stored(&sessions, CANARY).await;
             let mut session = open(&sessions, &first).await.expect("it");
             session.regenerate(Rotation::renew()).expect("a rotation");
@@ -108,28 +60,28 @@ async fn no_key_id_or_content_of_a_sealed_session_shows() {
             let mut fields = session.fields().expect("fields");
             fields.set("note", CANARY).await.expect("a change");
             let field = fields.get("note").await.expect("an answer");
-            log.note(&format!("{session:?} {field:?} {first:?} {second:#?}"));
+            shown.push(format!("{session:?} {field:?} {first:?} {second:#?}"));
             for id in [&first, &second] {
                 secrets.extend(of_an_id(id));
             }
             let record = read(&place.driver(), &first.handle()).await;
-            log.note(&format!("{record:?}"));
+            shown.push(format!("{record:?}"));
             let record = record.data.into_bytes();
             for at in 0..record.len() {
                 let mut edited = record.to_vec();
                 edited[at] ^= 0x41;
                 for edited in [Bytes::from(edited), record.slice(..at)] {
-                    shown.layer().show(Some(edited));
+                    store.layer().show(Some(edited));
                     let error = open(&sessions, &second).await.expect_err("no session");
-                    log.note(&chain(&error));
+                    shown.push(chain(&error));
                 }
             }
-            shown.layer().show(None);
+            store.layer().show(None);
             let others = Sessions::builder(place.driver()).codec(Seal::xchacha(ring(2)));
             let error = open(&built(others), &second).await.expect_err("no session");
             assert!(matches!(&error, asm_session::SessionError::Store(error)
                     if error.kind() == ErrorKind::Unreadable));
-            log.note(&chain(&error));
+            shown.push(chain(&error));
             drop(session);
             let mut session = open(&sessions, &second).await.expect("it");
             session
@@ -138,7 +90,12 @@ async fn no_key_id_or_content_of_a_sealed_session_shows() {
             drop(session);
         }
     }
-    let text = log.text();
+    let logged: String = log.take().into_iter().map(|line| line.text).collect();
+    assert!(
+        logged.contains("a session was dropped"),
+        "something is logged"
+    );
+    let text = shown.concat() + &logged;
     let found: Vec<&String> = secrets
         .iter()
         .filter(|secret| text.contains(secret.as_str()))
@@ -150,10 +107,6 @@ async fn no_key_id_or_content_of_a_sealed_session_shows() {
         text.len()
     );
     assert!(found.is_empty(), "{found:?}");
-    assert!(
-        text.contains("a session was dropped"),
-        "something is logged"
-    );
 }
 
 /// The secret of an id, and its half, if it has one. The handle may show.

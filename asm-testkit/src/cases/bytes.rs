@@ -6,18 +6,16 @@ mod split;
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::Poll,
 };
 
 use asm_core::{
-    CodecRole, Driver, ErrorKind, FieldFound, FieldName, FieldRead, FieldValue, Key, Open, Opened,
-    Redacted,
+    CodecRole, Driver, ErrorKind, FieldFound, FieldName, FieldRead, FieldValue, Key, Redacted,
 };
 use asm_session::{
     InvalidReason, LockMode, Rotation, Session, SessionError, SessionId, Sessions, SessionsBuilder,
 };
-use async_trait::async_trait;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -25,7 +23,7 @@ use serde::Deserialize;
 use self::codecs::{Declining, Failing, Runs, Sealing, Stopped};
 pub use self::split::*;
 use crate::{
-    Harness, Layer, Layered, expect, given,
+    Harness, Layered, Log, Showing, expect, given,
     sessions::{builder, built, client, is_free, issued, open, over, plain, saved, stored, value},
 };
 
@@ -133,11 +131,16 @@ pub async fn stores_as_it_is_what_a_compressor_declines(h: &dyn Harness) {
     }
 }
 
-/// It is counted, and nothing is lost.
+/// It is counted and logged, and nothing is lost.
 pub async fn stores_uncompressed_when_a_compressor_fails(h: &dyn Harness) {
     let failing = Failing(CodecRole::Compress);
     let sessions = built(builder(h).await.codec(failing));
+    let log = Log::capture();
     let id = stored(&sessions, |session| session.insert("text", MARK)).await;
+    let warnings = log.take_warnings();
+    let told = warnings.iter().filter(|line| line.text.contains("failing"));
+    assert_eq!(told.count(), 1, "{warnings:?}");
+    drop(log);
     assert!(shows(&sessions, &id, MARK).await);
     assert_eq!(sessions.counters().failed_compressions, 1);
     // Whoever never heard of that compressor reads it.
@@ -642,28 +645,6 @@ struct Edited {
     seals: bool,
 }
 
-#[derive(Debug)]
-struct Showing {
-    inner: Arc<dyn Driver>,
-    instead: Mutex<Option<Redacted>>,
-}
-
-#[async_trait]
-impl Layer for Showing {
-    fn inner(&self) -> &dyn Driver {
-        &self.inner
-    }
-
-    async fn open(&self, key: &Key, req: Open) -> asm_core::Result<Opened> {
-        let mut opened = self.inner.open(key, req).await?;
-        let instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Opened::Found { snapshot, .. }, Some(instead)) = (&mut opened, &*instead) {
-            snapshot.data = instead.clone();
-        }
-        Ok(opened)
-    }
-}
-
 async fn all_chains_edited(h: &dyn Harness) -> Vec<Edited> {
     let mut all = Vec::new();
     for number in 0..CHAINS {
@@ -674,10 +655,7 @@ async fn all_chains_edited(h: &dyn Harness) -> Vec<Edited> {
 
 impl Edited {
     async fn new(h: &dyn Harness, chain: usize) -> Self {
-        let shown = Arc::new(Layered::new(Showing {
-            inner: h.connect().await,
-            instead: Mutex::default(),
-        }));
+        let shown = Showing::over(h.connect().await);
         let runs = Runs::new("runs");
         let settings = through(over(h, Arc::clone(&shown)), chain, &runs);
         Self {
@@ -697,15 +675,10 @@ impl Edited {
 
     /// What comes of an open that finds this.
     async fn opened(&self, id: &SessionId, instead: Bytes) -> asm_session::Result<Session> {
-        self.show(Some(instead.into()));
+        self.shown.layer().show(Some(instead));
         let opened = self.sessions.open(&id.expose(), &client()).await;
-        self.show(None);
+        self.shown.layer().show(None);
         opened
-    }
-
-    fn show(&self, instead: Option<Redacted>) {
-        let shown = &self.shown.layer().instead;
-        *shown.lock().unwrap_or_else(PoisonError::into_inner) = instead;
     }
 }
 

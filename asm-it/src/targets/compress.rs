@@ -1,5 +1,7 @@
 //! The decoders of asm-compress.
 
+use std::sync::LazyLock;
+
 use asm_compress::{
     Compress, Ratio, Threshold,
     cm::{self, Library},
@@ -9,44 +11,52 @@ use bytes::Bytes;
 
 use super::Target;
 
+macro_rules! decoder {
+    ($name:literal) => {
+        Target {
+            name: $name,
+            feed: |input| decodes(codec($name), input),
+            seeds: || coded_by(codec($name)),
+            limit: limit_of,
+        }
+    };
+}
+
 pub(super) const TARGETS: &[Target] = &[
-    decoder("gzip", |input| decodes(&Compress::gzip(), input)),
-    decoder("lzf", |input| decodes(&Compress::lzf(), input)),
-    decoder("lz4", |input| decodes(&Compress::lz4(), input)),
-    decoder("snappy", |input| decodes(&Compress::snappy(), input)),
+    decoder!("gzip"),
+    decoder!("lzf"),
+    decoder!("lz4"),
+    decoder!("snappy"),
     Target {
         name: "cm",
-        run: decodes_cm,
+        feed: decodes_cm,
         seeds: cm_seeds,
         limit: limit_of,
     },
     Target {
         name: "compressors",
-        run: reads_back,
-        seeds: contents,
+        feed: reads_back,
+        seeds: content_seeds,
         // Working memory, which is bounded by the length of the input.
         limit: |_| 8 << 20,
     },
     Target {
         name: "lzf_block",
-        run: agrees_on_lzf,
+        feed: agrees_on_lzf,
         seeds: lzf_seeds,
         limit: |_| 8 << 20,
     },
 ];
 
-const fn decoder(name: &'static str, run: fn(&[u8])) -> Target {
-    Target {
-        name,
-        run,
-        seeds: match name.as_bytes() {
-            b"gzip" => || coded_by(&Compress::gzip()),
-            b"lzf" => || coded_by(&Compress::lzf()),
-            b"lz4" => || coded_by(&Compress::lz4()),
-            _ => || coded_by(&Compress::snappy()),
-        },
-        limit: limit_of,
-    }
+/// Every codec, for the whole process: whatever one input leaves behind in its memory meets the next.
+static CODECS: LazyLock<Vec<Compress>> = LazyLock::new(|| {
+    let always = |codec: Compress| codec.threshold(Threshold::ALWAYS);
+    Compress::all().into_iter().map(always).collect()
+});
+
+fn codec(name: &str) -> &'static Compress {
+    let codec = CODECS.iter().find(|codec| codec.name().as_str() == name);
+    codec.expect("a codec of this name")
 }
 
 /// The first byte of an input says how much may be decoded.
@@ -72,17 +82,15 @@ fn decodes_cm(input: &[u8]) {
     check(&decoded, limit);
 }
 
-/// Whatever is written is read, and is no longer than it was.
+/// Whatever is written is read, and is no longer than it was allowed to become.
 fn reads_back(input: &[u8]) {
-    let plain = Bytes::copy_from_slice(input);
-    for codec in Compress::all() {
-        let codec = codec.threshold(Threshold::ALWAYS).keep_raw(Ratio::ANY);
-        match codec
-            .encode(plain.clone(), &context(0))
-            .expect("no failure")
-        {
+    let (ratio, plain) = content_of(input);
+    for codec in &*CODECS {
+        let codec = codec.clone().keep_raw(ratio);
+        let encoded = codec.encode(plain.clone(), &context(0));
+        match encoded.expect("no failure") {
             Encoded::Coded(coded) => {
-                assert!(coded.len() < plain.len());
+                assert!(coded.len() < plain.len() && coded.len() <= ratio.of(plain.len()));
                 let decoded = codec.decode(coded, &context(plain.len()));
                 assert!(decoded.expect("our own") == plain);
             }
@@ -96,6 +104,25 @@ fn reads_back(input: &[u8]) {
             Err(_) => assert!(library == Library::None && Library::of(&plain) != Library::None),
         }
     }
+}
+
+/// The first two bytes of an input say what content may become, and, seldom, that it is long: the rest
+/// so many times, each time with other bits turned over.
+fn content_of(input: &[u8]) -> (Ratio, Bytes) {
+    const RATIOS: [f64; 4] = [1.0, 0.95, 0.5, 0.3];
+    const LONGEST: usize = 24 << 10;
+    let [first, second, rest @ ..] = input else {
+        return (Ratio::ANY, Bytes::copy_from_slice(input));
+    };
+    let ratio = RATIOS[usize::from(*first) % RATIOS.len()];
+    let times = match second {
+        254 => 8,
+        255 => 80,
+        _ => 1,
+    };
+    let turned = |time| rest.iter().map(move |byte| byte ^ (time * 37) as u8);
+    let plain = (0..times).flat_map(turned).take(LONGEST).collect();
+    (Ratio::new(ratio).expect("a ratio"), plain)
 }
 
 /// Our LZF and the crate `lzf` say the same of a block, and that crate reads what ours wrote. It must
@@ -156,9 +183,15 @@ fn contents() -> Vec<Vec<u8>> {
     ]
 }
 
+/// To become anything smaller or much smaller. The long ones are left to edits: they take long.
+fn content_seeds() -> Vec<Vec<u8>> {
+    let kinds = [[0, 0], [3, 0]];
+    let of = |plain: Vec<u8>| kinds.map(|kind| [&kind, &plain[..]].concat());
+    contents().into_iter().flat_map(of).collect()
+}
+
 /// Behind each limit.
 fn coded_by(codec: &Compress) -> Vec<Vec<u8>> {
-    let codec = codec.clone().threshold(Threshold::ALWAYS);
     let coded =
         contents()
             .into_iter()

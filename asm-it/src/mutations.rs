@@ -16,6 +16,12 @@ const LONGEST: usize = 300;
 /// Bytes that lengths and flags are made of.
 const CORNERS: [u8; 8] = [0, 1, 0x1f, 0x20, 0x7f, 0x80, 0xfe, 0xff];
 
+/// Letters that texts are made of.
+const LETTERS: &[u8] = b"09AZaz-_+/=";
+
+/// Most of what decides is in front.
+const FRONT: usize = 64;
+
 impl Mutations {
     /// Inputs made of these seeds.
     #[must_use]
@@ -25,9 +31,13 @@ impl Mutations {
     }
 
     fn edit(&mut self, input: &mut Vec<u8>) {
-        let at = self.random.usize(..=input.len());
+        let within = match self.random.bool() {
+            true => input.len(),
+            false => input.len().min(FRONT),
+        };
+        let at = self.random.usize(..=within);
         let end = (at + self.random.usize(..9)).min(input.len());
-        match self.random.u8(..7) {
+        match self.random.u8(..8) {
             0 if at < input.len() => input[at] ^= 1 << self.random.u8(..8),
             1 => input.truncate(at),
             2 => drop(input.drain(at..end)),
@@ -41,6 +51,10 @@ impl Mutations {
                 input[at..end].fill(corner);
             }
             5 => {
+                let letter = self.random.choice(LETTERS).copied().unwrap_or_default();
+                input[at..end].fill(letter);
+            }
+            6 => {
                 let other = self.random.choice(&self.seeds).cloned().unwrap_or_default();
                 let from = self.random.usize(..=other.len());
                 input.splice(at.., other[from..].iter().copied());

@@ -2,12 +2,26 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use asm_core::{Driver, Key, Open, Opened, Redacted};
-use asm_testkit::{Layer, Layered};
+use asm_core::{Driver, Key, Open, Opened, Redacted, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-/// A driver that shows what it is told to instead of a record.
+use crate::{Layer, Layered};
+
+/// A driver that shows what it is told to instead of a record, to whoever opens one: for tests of
+/// what is believed of a store that somebody else can write.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use asm_core::Driver;
+/// use asm_testkit::Showing;
+///
+/// fn lying(driver: Arc<dyn Driver>) -> Arc<dyn Driver> {
+///     let shown = Showing::over(driver);
+///     shown.layer().show(Some("no record of ours".into()));
+///     shown
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Showing {
     inner: Arc<dyn Driver>,
@@ -24,7 +38,7 @@ impl Showing {
         }))
     }
 
-    /// Shows this from now on, or with `None` what there is.
+    /// Shows this from now on, or with `None` what there is. What is missing stays missing.
     pub fn show(&self, instead: Option<Bytes>) {
         let mut shown = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
         *shown = instead.map(Redacted::from);
@@ -37,7 +51,7 @@ impl Layer for Showing {
         &self.inner
     }
 
-    async fn open(&self, key: &Key, req: Open) -> asm_core::Result<Opened> {
+    async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
         let mut opened = self.inner.open(key, req).await?;
         let instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Opened::Found { snapshot, .. }, Some(instead)) = (&mut opened, &*instead) {

@@ -1,76 +1,42 @@
-//! What bytes from outside must not do, as functions that panic when they do: for the targets in
-//! `fuzz/`, and for the tests that give each of them a bounded number of inputs.
-//!
-//! Each brings seeds: inputs that get far, to be edited.
+//! Ids, records, seals, cookies, keys.
 
 use std::{
     str,
     sync::{Arc, OnceLock},
 };
 
-use asm_core::{Codec, CodecContext, Encoded, ErrorKind, Key, Open, Opened, Part, SessionStore};
+use asm_core::{Codec, CodecContext, Encoded, ErrorKind, Key, Part};
 use asm_crypt::{CookieError, CookieSeal, KeyId, KeyRing, KeySource, Padding, Seal, SecretKey};
 use asm_memory::MemoryDriver;
 use asm_session::{Client, IdUpdate, InvalidReason, Session, SessionError, SessionId, Sessions};
-use asm_testkit::Layered;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use crate::{Chain, Showing, all_chains, key, ring};
+use super::Target;
+use crate::{Chain, all_chains, key, read, replace, ring};
 
-/// One thing that is fed with hostile bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Target {
-    /// Its name, which is also that of the fuzz target.
-    pub name: &'static str,
-    /// Feeds it once.
-    pub feed: fn(&[u8]),
-    /// Inputs that get far.
-    pub seeds: fn() -> Vec<Vec<u8>>,
+macro_rules! target {
+    ($name:literal, $feed:ident, $seeds:ident, $limit:expr) => {
+        Target {
+            name: $name,
+            feed: $feed,
+            seeds: $seeds,
+            limit: |_| $limit,
+        }
+    };
 }
 
-/// All of them.
-pub const TARGETS: &[Target] = &[
-    Target {
-        name: "id",
-        feed: id,
-        seeds: id_seeds,
-    },
-    Target {
-        name: "envelope",
-        feed: envelope,
-        seeds: envelope_seeds,
-    },
-    Target {
-        name: "head",
-        feed: head,
-        seeds: head_seeds,
-    },
-    Target {
-        name: "seal",
-        feed: seal,
-        seeds: seal_seeds,
-    },
-    Target {
-        name: "cookie",
-        feed: cookie,
-        seeds: cookie_seeds,
-    },
-    Target {
-        name: "keys",
-        feed: keys,
-        seeds: key_seeds,
-    },
+pub(super) const TARGETS: &[Target] = &[
+    target!("id", id, id_seeds, 0),
+    target!("envelope", envelope, envelope_seeds, PLAIN),
+    target!("head", head, head_seeds, PLAIN),
+    target!("seal", seal, seal_seeds, 0),
+    target!("cookie", cookie, cookie_seeds, 0),
+    target!("keys", keys, key_seeds, 0),
 ];
 
-/// Feeds the target of this name once.
-///
-/// # Panics
-/// When the input does harm, or there is no such target.
-pub fn feed(name: &str, data: &[u8]) {
-    let target = TARGETS.iter().find(|target| target.name == name);
-    (target.expect("a target of this name").feed)(data);
-}
+/// What the readers may decode of one record.
+const PLAIN: usize = 4 << 20;
 
 /// The text of an id: only the very text of one is read.
 ///
@@ -91,28 +57,32 @@ fn id_seeds() -> Vec<Vec<u8>> {
     vec![of(SessionId::LEN), of(SessionId::LEN_SPLIT)]
 }
 
-/// A whole record, as readers with and without seals find it in the store.
+/// A whole record, as the reader finds it in the store that the first byte names.
 ///
 /// # Panics
 /// When a forged one is believed where records are sealed, or is answered with something else than a
 /// session or a typed error.
 fn envelope(data: &[u8]) {
-    for reader in readers() {
-        match reader.open(Bytes::copy_from_slice(data)) {
-            Ok(session) => {
-                let known = reader.records.iter().any(|record| record == data);
-                assert!(known || !reader.seals, "a forged record was believed");
-                let _ = session.get::<String>("text");
-                let _ = session.keys().count();
-            }
-            Err(error) => assert_typed(&error),
+    let Some((which, record)) = data.split_first() else {
+        return;
+    };
+    let reader = &readers()[usize::from(*which) % readers().len()];
+    match reader.open(Bytes::copy_from_slice(record)) {
+        Ok(session) => {
+            let known = reader.records.iter().any(|own| own == record);
+            assert!(known || !reader.seals, "a forged record was believed");
+            let _ = session.get::<String>("text");
+            let _ = session.keys().count();
         }
+        Err(error) => assert_typed(&error),
     }
 }
 
+/// Each record before each reader.
 fn envelope_seeds() -> Vec<Vec<u8>> {
-    let records = readers().iter().flat_map(|reader| &reader.records);
-    records.map(|record| record.to_vec()).collect()
+    let records = || readers().iter().flat_map(|reader| &reader.records);
+    let of = |which: u8| records().map(move |record| [&[which], &record[..]].concat());
+    (0..readers().len() as u8).flat_map(of).collect()
 }
 
 /// The head of a record that is not sealed, its body being empty.
@@ -210,9 +180,9 @@ fn key_seeds() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Sessions over a store that shows whatever it is told to.
+/// Sessions over a store that somebody else writes, too.
 struct Reader {
-    shown: Arc<Layered<Showing>>,
+    store: Arc<MemoryDriver>,
     sessions: Sessions,
     id: SessionId,
     seals: bool,
@@ -222,11 +192,11 @@ struct Reader {
 
 impl Reader {
     fn new(chain: Chain, split: bool) -> Self {
-        let shown = Showing::over(Arc::new(MemoryDriver::new()));
-        let mut builder = chain.set_up(Sessions::builder(Arc::clone(&shown)));
+        let store = Arc::new(MemoryDriver::new());
+        let mut builder = chain.set_up(Sessions::builder(Arc::clone(&store)));
         if split {
             let seal = Seal::xchacha(ring(1)).key_source(KeySource::Split);
-            builder = Sessions::builder(Arc::clone(&shown)).codec(seal.padding(Padding::Padme));
+            builder = Sessions::builder(Arc::clone(&store)).codec(seal.padding(Padding::Padme));
         }
         let sessions = builder.build().expect("settings that make sense");
         let mut session = sessions.create(&Client::default()).expect("randomness");
@@ -234,10 +204,7 @@ impl Reader {
         for text in ["short".to_owned(), "long ".repeat(200)] {
             session.insert("text", &text).expect("a change");
             at_once(session.close()).expect("a save");
-            let opened = at_once(shown.open(&session.handle(), Open { lock: None }));
-            let Ok(Opened::Found { snapshot, .. }) = opened else {
-                panic!("a record was just stored");
-            };
+            let snapshot = at_once(read(&store, &session.handle()));
             records.push(snapshot.data.into_bytes());
         }
         let IdUpdate::Issue(id) = session.id_update() else {
@@ -245,7 +212,7 @@ impl Reader {
         };
         let id = id.clone();
         Self {
-            shown,
+            store,
             sessions,
             id,
             seals: split || chain.seal.is_some(),
@@ -254,10 +221,8 @@ impl Reader {
     }
 
     fn open(&self, instead: Bytes) -> asm_session::Result<Session> {
-        self.shown.layer().show(Some(instead));
-        let opened = at_once(self.sessions.open(&self.id.expose(), &Client::default()));
-        self.shown.layer().show(None);
-        opened
+        at_once(replace(&self.store, &self.id.handle(), instead));
+        at_once(self.sessions.open(&self.id.expose(), &Client::default()))
     }
 }
 
@@ -272,7 +237,7 @@ thread_local! {
 }
 
 /// One of each chain of codecs, the first without any, and one with a split key: of this thread,
-/// because what they are shown is.
+/// because what is in their stores is.
 fn readers() -> &'static [Reader] {
     READERS.with(|readers| *readers)
 }
