@@ -1,6 +1,7 @@
 //! Seals, cookies and keys, from outside.
 
 mod cookie;
+mod edits;
 mod given;
 mod seal;
 mod secrets;
