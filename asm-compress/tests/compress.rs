@@ -7,7 +7,10 @@ use asm_compress::{
     cm::{self, Library},
 };
 use asm_core::{Codec, CodecContext, Encoded, ErrorKind, Key, Part};
-use asm_testkit::codecs::{noise, text};
+use asm_testkit::{
+    Log,
+    codecs::{noise, text},
+};
 use bytes::Bytes;
 
 const KEY: Key = Key::from_bytes([1; 16]);
@@ -128,6 +131,28 @@ fn what_shrinks_too_little_stays_as_it_is_and_is_counted() {
     }
     for wrong in [0.0, -1.0, 1.01, f64::NAN, f64::INFINITY] {
         assert!(Ratio::new(wrong).is_err(), "{wrong}");
+    }
+}
+
+/// By its name and its length, and nothing of what is in it.
+#[test]
+fn what_stays_as_it_is_is_logged() {
+    let log = Log::capture();
+    for codec in algorithms() {
+        let name = codec.name();
+        for (codec, why) in [
+            (codec.clone(), "it would not shrink enough"),
+            (codec.clone().limit(4999), "over the limit"),
+        ] {
+            assert!(coded(&codec, &noise(5000)).is_none());
+            let lines: Vec<String> = log.take().into_iter().map(|line| line.text).collect();
+            let told = format!("message={why}: stored as it is codec=\"{name}\" len=5000 ");
+            assert_eq!(lines, [told]);
+        }
+        // Which is the rule, and so worth no line.
+        assert!(coded(&codec, &text(100)).is_none());
+        assert!(coded(&codec, &text(5000)).is_some());
+        assert_eq!(log.take().len(), 0);
     }
 }
 
