@@ -14,6 +14,6 @@ mod spread;
 pub use cpu::{cpu_time, thread_cpu_time};
 pub use options::Options;
 pub use report::{Goal, Report, Row, Unit};
-pub use rounds::rounds;
+pub use rounds::{cpu_seconds_for_one, rounds, seconds_for_one, try_rounds};
 pub use rss::resident;
-pub use spread::Spread;
+pub use spread::{Spread, quantile};

@@ -41,6 +41,19 @@ impl Spread {
     }
 }
 
+/// The value below which this part of all lies: 0.5 for the median, 0.99 for what one of a hundred is
+/// above.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (sorted.len() as f64 * part) as usize;
+    sorted[place.min(sorted.len() - 1)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +65,13 @@ mod tests {
         let one = Spread::of(&[7.0]);
         assert_eq!((one.min, one.median, one.max), (7.0, 7.0, 7.0));
         assert_eq!(Spread::of_ratios(&[2.0, 9.0], &[1.0, 3.0]).max, 3.0);
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        let values: Vec<f64> = (0..100).rev().map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.5), 50.0);
+        assert_eq!(quantile(&values, 0.99), 99.0);
+        assert_eq!(quantile(&[7.0], 0.99), 7.0);
     }
 }

@@ -1,12 +1,14 @@
-//! Rows C1 to C3, what the codecs cost, and the table that tells which one to choose.
+//! Rows C1 to C3, what the codecs cost; the table that tells which one to choose (`--rows table`); and
+//! the one that tells which deflate (`--rows backends`).
 
+mod backends;
 mod payloads;
 mod rows;
 mod table;
 
-use std::{error::Error, hint::black_box, process::ExitCode, time::Instant};
+use std::{error::Error, hint::black_box, process::ExitCode, time::Duration};
 
-use asm_bench::{Options, Report};
+use asm_bench::{Options, Report, cpu_seconds_for_one};
 use asm_core::{Codec, CodecContext, Encoded, Key, Part};
 use bytes::Bytes;
 
@@ -26,26 +28,18 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.wants("table") {
         table::print(options)?;
     }
+    if options.wants("backends") {
+        backends::print(options)?;
+    }
     Ok(report.end(options)?)
 }
 
-/// How long one contender runs at a time, in seconds.
-const TURN: f64 = 0.02;
+/// How long one contender runs at a time: short, so that a neighbour disturbs few.
+const TURN: Duration = Duration::from_millis(20);
 
-/// How often this can be done in a second.
-fn rate(mut work: impl FnMut()) -> f64 {
-    let began = Instant::now();
-    let mut done = 0;
-    loop {
-        for _ in 0..16 {
-            work();
-        }
-        done += 16;
-        let took = began.elapsed().as_secs_f64();
-        if took >= TURN {
-            return f64::from(done) / took;
-        }
-    }
+/// How often this can be done in a second of processor time.
+fn rate(work: impl FnMut()) -> f64 {
+    1.0 / cpu_seconds_for_one(TURN, work)
 }
 
 /// What the codec makes of it, if that is worth it.

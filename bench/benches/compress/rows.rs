@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use asm_bench::{Goal, Options, Report, Row, Unit, rounds};
+use asm_bench_c::{lzf, zlib};
 use asm_compress::{Compress, Threshold};
 use asm_core::Codec;
 use bytes::Bytes;
@@ -108,8 +109,8 @@ struct Contender {
     kind: Yardstick,
     coded: Vec<u8>,
     snappy: snap::raw::Encoder,
-    deflate: c_zlib::Compress,
-    inflate: c_zlib::Decompress,
+    deflate: zlib::Deflate,
+    inflate: zlib::Inflate,
 }
 
 impl Yardstick {
@@ -127,8 +128,8 @@ impl Yardstick {
             kind: self,
             coded: Vec::new(),
             snappy: snap::raw::Encoder::new(),
-            deflate: c_zlib::Compress::new(c_zlib::Compression::Default, true),
-            inflate: c_zlib::Decompress::new(true),
+            deflate: zlib::Deflate::new(6),
+            inflate: zlib::Inflate::default(),
         };
         contender.coded = contender.compressed(plain);
         contender
@@ -147,15 +148,14 @@ impl Contender {
             Yardstick::Snappy => self.snappy.compress_vec(plain).expect("compressed"),
             Yardstick::Liblzf => {
                 let mut room = vec![0; plain.len()];
-                let used = asm_bench_liblzf::compress(plain, &mut room);
+                let used = lzf::compress(plain, &mut room);
                 room.truncate(used);
                 room
             }
             Yardstick::Zlib => {
-                let mut room = Vec::with_capacity(plain.len());
-                self.deflate.reset();
-                self.deflate
-                    .compress_vec(plain, &mut room, c_zlib::Flush::Finish);
+                let mut room = vec![0; plain.len()];
+                let used = self.deflate.run(plain, &mut room);
+                room.truncate(used);
                 room
             }
         }
@@ -171,15 +171,12 @@ impl Contender {
             }
             Yardstick::Liblzf => {
                 let mut room = vec![0; len];
-                assert_eq!(asm_bench_liblzf::decompress(coded, &mut room), len);
+                assert_eq!(lzf::decompress(coded, &mut room), len);
                 room
             }
             Yardstick::Zlib => {
-                let mut room = Vec::with_capacity(len + 1);
-                self.inflate.reset(true);
-                self.inflate
-                    .decompress_vec(coded, &mut room, c_zlib::Flush::Finish)
-                    .expect("read");
+                let mut room = vec![0; len];
+                assert_eq!(self.inflate.run(coded, &mut room), len);
                 room
             }
         };

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, rounds};
+use asm_bench::{Goal, Options, Report, Row, Unit, rounds, seconds_for_one};
 use asm_core::{
     Create, Epoch, Guard, Key, OpId, Open, Opened, Proof, Proofs, Save, SessionStore, Snapshot,
     Stamp, Version, Written,
@@ -182,13 +182,8 @@ fn parallel(options: &Options, report: &mut Report, runtime: &Runtime, root: &Ro
 }
 
 /// Milliseconds for one, over one turn.
-fn each<T>(mut once: impl FnMut() -> T) -> f64 {
-    let (began, mut count) = (Instant::now(), 0);
-    while began.elapsed() < TURN {
-        once();
-        count += 1;
-    }
-    began.elapsed().as_secs_f64() * 1e3 / f64::from(count)
+fn each<T>(once: impl FnMut() -> T) -> f64 {
+    1e3 * seconds_for_one(TURN, once)
 }
 
 /// How many a second 16 tasks do, over one turn.

@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, process::Command};
 
-use asm_bench::{Goal, Options, Report, Row, Unit, resident, rounds};
+use asm_bench::{Goal, Options, Report, Row, Unit, resident, try_rounds};
 use fastrand::Rng;
 
 use crate::{
@@ -25,16 +25,9 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
         ("used", "created, then opened and saved"),
     ] {
         let mut contenders = ["ours", "map"];
-        let mut failure = None;
-        let figures = rounds(count, &mut contenders, |contender| {
-            bytes_of(&format!("{contender}-{state}")).unwrap_or_else(|error| {
-                failure = Some(error);
-                f64::NAN
-            })
-        });
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
+        let figures = try_rounds(count, &mut contenders, |contender| {
+            bytes_of(&format!("{contender}-{state}"))
+        })?;
         let what =
             format!("memory per session of 200 B, 10^6 of them, {what}, against a sharded map");
         let goal = Goal::RatioAtMost(1.2);

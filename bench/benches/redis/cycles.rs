@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, cpu_time, rounds};
+use asm_bench::{Goal, Options, Report, Row, Unit, cpu_time, quantile, rounds};
 use asm_core::{
     Claim, Create, Epoch, Guard, Key, Label, LockToken, OpId, Open, OpenLock, Opened, OpenedLock,
     Proof, Proofs, Save, SessionStore, Snapshot, Stamp, Written,
@@ -179,10 +179,9 @@ async fn median_of_one(contender: &Contender) -> f64 {
     while began.elapsed() < TURN {
         let started = Instant::now();
         cycle(contender.clone(), fastrand::u32(..SESSIONS)).await;
-        times.push(started.elapsed());
+        times.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e3
+    quantile(&times, 0.5)
 }
 
 async fn cycle(contender: Contender, session: u32) {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit};
+use asm_bench::{Goal, Options, Report, Row, Unit, quantile};
 use asm_core::{
     Acquired, Claim, Create, Epoch, Key, Label, LockStore, LockToken, LockWish, OpId, Proof,
     Proofs, SessionStore, Stamp,
@@ -171,7 +171,6 @@ async fn burst(
     let longest = turns
         .last()
         .map_or(Duration::ZERO, |(held, _)| *held - began);
-    gaps.sort_by(f64::total_cmp);
     Ok(Burst {
         wall: (last - began).as_secs_f64() / holds.as_secs_f64(),
         gaps,
@@ -213,15 +212,9 @@ async fn pings(server: &Server, rounds: u32) -> Result<Vec<f64>, Box<dyn Error>>
             redis::cmd("PING").exec_async(&mut connection).await?;
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        times.sort_by(f64::total_cmp);
         medians.push(quantile(&times, 0.5));
     }
     Ok(medians)
-}
-
-fn quantile(sorted: &[f64], part: f64) -> f64 {
-    let place = (sorted.len() as f64 * part) as usize;
-    sorted[place.min(sorted.len() - 1)]
 }
 
 async fn pause(time: Duration) {

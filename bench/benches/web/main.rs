@@ -8,7 +8,7 @@ mod load;
 
 use std::{error::Error, process::ExitCode};
 
-use asm_bench::{Goal, Options, Report, Row, Unit, rounds};
+use asm_bench::{Goal, Options, Report, Row, Unit, try_rounds};
 use asm_servers::Server;
 use contenders::{Contender, Store};
 
@@ -128,15 +128,9 @@ fn row(
         load::run(&contender, plan.method, plan.path, load::WARM_UP)?;
         contenders.push(contender);
     }
-    let figures = rounds(options.rounds, &mut contenders, |contender| {
-        load::run(contender, plan.method, plan.path, load::ROUND).unwrap_or_else(|error| {
-            eprintln!("web: {error}");
-            f64::NAN
-        })
-    });
-    if figures.iter().flatten().any(|figure| figure.is_nan()) {
-        return Err("a round failed".into());
-    }
+    let figures = try_rounds(options.rounds, &mut contenders, |contender| {
+        load::run(contender, plan.method, plan.path, load::ROUND)
+    })?;
     let of = |wanted: Kind| {
         let place = kinds.iter().position(|kind| *kind == wanted);
         &figures[place.expect("one of them")][..]

@@ -1,7 +1,4 @@
-//! liblzf, the C library, as a yardstick.
-//!
-//! C cannot be called without unsafe code, and there is no safe crate around it that still builds.
-//! So this one is: for the bench alone, and the only place of the repository where there is any.
+//! liblzf.
 
 use std::ffi::c_uint;
 
