@@ -6,7 +6,7 @@ use std::{
 };
 
 use asm_bench::{Options, Spread, rounds};
-use asm_bench_c::zlib;
+use asm_bench_c::zlib::{self, Around};
 use bytes::Bytes;
 use comfy_table::{Table, presets};
 use miniz_oxide::{
@@ -148,7 +148,10 @@ struct Zlib(zlib::Deflate, zlib::Inflate);
 
 impl Zlib {
     fn new(level: i32) -> Self {
-        Self(zlib::Deflate::new(level), zlib::Inflate::default())
+        Self(
+            zlib::Deflate::new(level, Around::Nothing),
+            zlib::Inflate::new(Around::Nothing),
+        )
     }
 }
 

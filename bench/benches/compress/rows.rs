@@ -3,7 +3,10 @@
 use std::hint::black_box;
 
 use asm_bench::{Goal, Options, Report, Row, Unit, rounds};
-use asm_bench_c::{lzf, zlib};
+use asm_bench_c::{
+    lzf,
+    zlib::{self, Around},
+};
 use asm_compress::{Compress, Threshold};
 use asm_core::Codec;
 use bytes::Bytes;
@@ -128,8 +131,8 @@ impl Yardstick {
             kind: self,
             coded: Vec::new(),
             snappy: snap::raw::Encoder::new(),
-            deflate: zlib::Deflate::new(6),
-            inflate: zlib::Inflate::default(),
+            deflate: zlib::Deflate::new(6, Around::Gzip),
+            inflate: zlib::Inflate::new(Around::Gzip),
         };
         contender.coded = contender.compressed(plain);
         contender

@@ -11,8 +11,14 @@ use libz_sys::{
     zlibVersion,
 };
 
-/// Raw deflate of RFC 1951, with the window of zlib.
-const WINDOW: c_int = -15;
+/// What is around the deflated bytes. Its number tells zlib, together with the size of the window.
+#[derive(Clone, Copy)]
+pub enum Around {
+    /// Nothing (RFC 1951).
+    Nothing = -15,
+    /// Header, checksum and length of gzip (RFC 1952).
+    Gzip = 15 + 16,
+}
 
 /// What zlib itself takes.
 const MEMORY: c_int = 8;
@@ -26,7 +32,7 @@ pub struct Deflate(Stream);
 
 impl Deflate {
     /// One of this level, from 1 to 9.
-    pub fn new(level: i32) -> Self {
+    pub fn new(level: i32, around: Around) -> Self {
         let mut stream = Box::new(MaybeUninit::zeroed());
         // SAFETY: zeros are what zlib wants, and the version and size are those of its header.
         let code = unsafe {
@@ -34,7 +40,7 @@ impl Deflate {
                 stream.as_mut_ptr(),
                 level,
                 Z_DEFLATED,
-                WINDOW,
+                around as c_int,
                 MEMORY,
                 Z_DEFAULT_STRATEGY,
                 zlibVersion(),
@@ -69,14 +75,15 @@ impl Drop for Deflate {
 /// A state that inflates, to be used again and again.
 pub struct Inflate(Stream);
 
-impl Default for Inflate {
-    fn default() -> Self {
+impl Inflate {
+    /// One for this.
+    pub fn new(around: Around) -> Self {
         let mut stream = Box::new(MaybeUninit::zeroed());
         // SAFETY: as for deflate.
         let code = unsafe {
             inflateInit2_(
                 stream.as_mut_ptr(),
-                WINDOW,
+                around as c_int,
                 zlibVersion(),
                 size_of::<z_stream>() as c_int,
             )
@@ -84,9 +91,7 @@ impl Default for Inflate {
         assert_eq!(code, Z_OK);
         Self(stream)
     }
-}
 
-impl Inflate {
     /// Inflates into the room; answers how much of that is used.
     pub fn run(&mut self, coded: &[u8], room: &mut [u8]) -> usize {
         let stream = self.0.as_mut_ptr();
@@ -103,7 +108,7 @@ impl Inflate {
 
 impl Drop for Inflate {
     fn drop(&mut self) {
-        // SAFETY: it was made by `default`.
+        // SAFETY: it was made by `new`.
         unsafe { inflateEnd(self.0.as_mut_ptr()) };
     }
 }
