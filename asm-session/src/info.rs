@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use asm_core::{Key, Timestamp};
 
-use crate::{ClientKind, head::Head};
+use crate::{ClientKind, Profile, head::Head};
 
 /// What there is to know about a session besides its entries.
 #[derive(Clone, Debug)]
@@ -66,5 +66,13 @@ impl SessionInfo {
     #[must_use]
     pub const fn kind(&self) -> ClientKind {
         self.head.kind
+    }
+
+    /// From where and with what it was used, the first one seen first: for a page that lists
+    /// devices. At most [`Profile::KEPT`] are kept, and none unless somebody
+    /// [decides](crate::SessionsBuilder::decisions) about them.
+    #[must_use]
+    pub fn profiles(&self) -> &[Profile] {
+        &self.head.profiles
     }
 }

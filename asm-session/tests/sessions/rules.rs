@@ -124,8 +124,16 @@ async fn a_new_profile_is_asked_about_once_and_a_seen_one_never() {
             .expect("read")
             .written
     );
-    reading.open(&id, &with("owl")).await.expect("allowed");
+    let owl = reading.open(&id, &with("owl")).await.expect("allowed");
     assert_eq!(judge.asked(), ["profile", "profile"]);
+
+    // A page of devices shows what is remembered.
+    let info = sessions.by_handle(owl.handle()).info().await;
+    let info = info.expect("readable").expect("it is there");
+    assert_eq!(
+        info.profiles(),
+        [Profile::of(&with("fox")), Profile::of(&with("cat"))]
+    );
 }
 
 #[tokio::test]
