@@ -106,6 +106,15 @@ impl ReadSession {
         self.lease.with(|session| session.mode())
     }
 
+    /// Whether it runs on an id that was replaced and is still good: its client has, or is about to
+    /// get, a newer one.
+    ///
+    /// # Errors
+    /// As all methods here.
+    pub fn is_zombie(&self) -> Result<bool> {
+        self.lease.with(|session| session.is_zombie())
+    }
+
     /// Whether it was never stored.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use std::{
 
 use asm_session::{Event, Events, InvalidReason, LockMode, SessionError as Inner, SessionsBuilder};
 use asm_tower::{
-    CachePolicy, Result, SameSite, Session, SessionLayer, SessionLayerBuilder, StatusCode,
-    Transport,
+    CachePolicy, ReadSession, Result, SameSite, Session, SessionLayer, SessionLayerBuilder,
+    StatusCode, Transport,
 };
 use async_trait::async_trait;
 use axum::{
@@ -23,6 +23,10 @@ use crate::world::{Answer, Browser, World, unknown_id, watched};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+async fn zombie(session: ReadSession) -> Result<String> {
+    Ok(session.is_zombie()?.to_string())
+}
+
 async fn missing() -> StatusCode {
     StatusCode::NOT_FOUND
 }
@@ -31,6 +35,7 @@ fn app(layer: SessionLayer) -> Router {
     Router::new()
         .route("/count", get(count).post(count))
         .route("/show", get(show))
+        .route("/zombie", get(zombie))
         .route("/renew", post(renew))
         .route("/log-in", post(log_in))
         .route("/log-out", post(log_out))
@@ -183,6 +188,8 @@ async fn a_request_on_a_replaced_id_gets_no_cookie_unless_it_authenticates() {
     browser.post("/renew").await.ok();
     browser.get("/show").await.ok();
     world.clock.advance(Duration::from_secs(10)).await;
+    assert_eq!(old.send(Method::GET, "/zombie").await.ok(), "true");
+    assert_eq!(browser.get("/zombie").await.ok(), "false");
 
     // Requests that were under way on the old id go on in the same session.
     for (path, method) in [
