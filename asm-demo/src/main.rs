@@ -2,30 +2,34 @@
 
 mod drivers;
 mod handoff;
+mod observed;
 mod operator;
 mod race;
+mod serve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Shows and runs Advanced Session Management. Without a command, it is `race`.
+/// Shows and runs Advanced Session Management. Without a command, it is `serve`.
 #[derive(Debug, Parser)]
 #[command(
     version,
     about,
     args_conflicts_with_subcommands = true,
-    after_help = race::EXIT_CODES
+    after_help = serve::EXIT_CODES
 )]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    race: race::Args,
+    serve: serve::Args,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serves a site on this machine that shows what sessions do.
+    Serve(serve::Args),
     /// Lets many tasks count in the same sessions, and counts what is lost.
     Race(race::Args),
     /// Removes the sessions whose life is over.
@@ -40,7 +44,8 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        None => race::main(&cli.race),
+        None => serve::main(&cli.serve),
+        Some(Command::Serve(args)) => serve::main(&args),
         Some(Command::Race(args)) => race::main(&args),
         Some(Command::Sweep(arguments)) => operator::sweep::main(&arguments),
         Some(Command::Handoff(args)) => handoff::main(&args),

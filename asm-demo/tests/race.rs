@@ -6,7 +6,11 @@ use serde_json::Value;
 
 fn race(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asm-demo"));
-    command.args(args).output().expect("the command starts")
+    command
+        .arg("race")
+        .args(args)
+        .output()
+        .expect("the command starts")
 }
 
 fn stdout(output: &Output) -> &str {
@@ -31,7 +35,6 @@ fn rows(args: &[&str]) -> Vec<Value> {
 #[test]
 fn the_raw_driver_loses_nothing_but_where_nobody_looks() {
     let rows = rows(&[
-        "race",
         "--raw",
         "--requests",
         "4000",
@@ -200,7 +203,6 @@ fn the_table_has_a_line_for_each_mode() {
 #[test]
 fn modes_can_be_chosen_and_run_once_in_their_order() {
     let rows = rows(&[
-        "race",
         "--raw",
         "--requests",
         "100",
@@ -235,7 +237,7 @@ fn overlap_is_another_word_for_tasks() {
 fn wrong_arguments_are_refused_with_a_reason() {
     let wrong: [(&[&str], &str); 16] = [
         (
-            &["race", "--tasks", "4", "--sessions", "4"],
+            &["--tasks", "4", "--sessions", "4"],
             "--tasks (4) must be more than --sessions (4)",
         ),
         (
@@ -243,30 +245,30 @@ fn wrong_arguments_are_refused_with_a_reason() {
             "--requests (5) must be at least --tasks (6)",
         ),
         (
-            &["race", "--mode", "locked"],
+            &["--mode", "locked"],
             "--mode locked is there only with --raw",
         ),
         (
-            &["race", "--raw", "--mode", "on-open"],
+            &["--raw", "--mode", "on-open"],
             "--mode on-open is there only without --raw",
         ),
-        (&["race", "--raw", "--write", "add"], "--write"),
+        (&["--raw", "--write", "add"], "--write"),
         (
-            &["race", "--processes", "2"],
+            &["--processes", "2"],
             "--processes (2) cannot share the memory of one",
         ),
         (
-            &["race", "--driver", "file:x", "--processes", "33"],
+            &["--driver", "file:x", "--processes", "33"],
             "--processes (33) must be at most --tasks (32)",
         ),
-        (&["race", "--driver", "file:"], "file:PATH"),
-        (&["race", "--tasks", "0"], "--tasks"),
-        (&["race", "--tasks", "4000000000"], "100000"),
-        (&["race", "--sessions", "-1"], "-1"),
-        (&["race", "--requests", "many"], "--requests"),
-        (&["race", "--driver", "stone"], "stone"),
-        (&["race", "--mode", "hopeful"], "hopeful"),
-        (&["race", "--seed", "18446744073709551616"], "--seed"),
+        (&["--driver", "file:"], "file:PATH"),
+        (&["--tasks", "0"], "--tasks"),
+        (&["--tasks", "4000000000"], "100000"),
+        (&["--sessions", "-1"], "-1"),
+        (&["--requests", "many"], "--requests"),
+        (&["--driver", "stone"], "stone"),
+        (&["--mode", "hopeful"], "hopeful"),
+        (&["--seed", "18446744073709551616"], "--seed"),
         (&["walk"], "walk"),
     ];
     for (args, reason) in wrong {
@@ -288,7 +290,7 @@ fn wrong_arguments_are_refused_with_a_reason() {
 
 #[test]
 fn help_names_all_there_is_to_choose() {
-    for args in [&["race", "--help"] as &[&str], &["--help"]] {
+    for args in [&["--help"] as &[&str], &["--help"]] {
         let output = race(args);
         assert_eq!(output.status.code(), Some(0));
         for word in [

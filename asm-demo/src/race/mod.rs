@@ -23,7 +23,7 @@ use std::{io, process::ExitCode, thread::available_parallelism};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::Runtime;
 
-pub(crate) use args::{Args, EXIT_CODES};
+pub(crate) use args::Args;
 use report::{Report, Row};
 
 /// Why the race could not be run to its end.

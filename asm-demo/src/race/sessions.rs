@@ -11,7 +11,7 @@ use super::{
     tally::Notes,
     watched::{Queues, Waits, Watched},
 };
-use crate::drivers::Storage;
+use crate::{drivers::Storage, observed::Observed};
 
 /// The entry that is counted in.
 const COUNT: &str = "count";
@@ -70,10 +70,12 @@ impl SessionCounter {
         queues: &Arc<Queues>,
     ) -> Result<Self, Failure> {
         let waits = Arc::new(Waits::default());
-        let driver = Watched {
+        let driver = Observed {
             driver: storage.connect(),
-            queues: Arc::clone(queues),
-            waits: Arc::clone(&waits),
+            observer: Watched {
+                queues: Arc::clone(queues),
+                waits: Arc::clone(&waits),
+            },
         };
         let sessions = Sessions::builder(driver)
             .lock_mode(lock_mode(mode))

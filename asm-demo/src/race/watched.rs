@@ -6,19 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_core::{
-    Acquired, Broken, ChangeFeed, Create, Created, Delete, Deleted, Driver, DriverInfo, Fence, Key,
-    LockState, LockStore, LockToken, LockWish, LocklessFields, Open, Opened, Released, Renewed,
-    Result, Save, SessionStore, SubjectIndex, Sweep, Touch, Touched, Written,
-};
+use asm_core::{Acquired, Driver, Key, LockWish, Result};
 use async_trait::async_trait;
 
 use super::tally::Gauge;
+use crate::observed::Observer;
 
-/// One task's handle on the driver.
+/// What is noted of one task's handle on the driver.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) driver: Arc<dyn Driver>,
     pub(super) queues: Arc<Queues>,
     pub(super) waits: Arc<Waits>,
 }
@@ -54,83 +50,17 @@ impl Waits {
 }
 
 #[async_trait]
-impl LockStore for Watched {
+impl Observer for Watched {
     /// The one call that may wait.
-    async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired> {
+    async fn acquire(&self, driver: &dyn Driver, key: &Key, wish: LockWish) -> Result<Acquired> {
         let queue = self.queues.of(key);
         let began = Instant::now();
         let acquired = {
             let _waiting = queue.enter();
-            self.driver.acquire(key, wish).await?
+            driver.acquire(key, wish).await?
         };
         locked(&self.waits.0).push(began.elapsed());
         Ok(acquired)
-    }
-
-    async fn renew(&self, key: &Key, token: &LockToken, hold: Duration) -> Result<Renewed> {
-        self.driver.renew(key, token, hold).await
-    }
-
-    async fn release(&self, key: &Key, token: &LockToken) -> Result<Released> {
-        self.driver.release(key, token).await
-    }
-
-    async fn break_lock(&self, key: &Key, fence: Option<Fence>) -> Result<Broken> {
-        self.driver.break_lock(key, fence).await
-    }
-
-    async fn inspect(&self, key: &Key) -> Result<LockState> {
-        self.driver.inspect(key).await
-    }
-
-    fn abandon(&self, key: &Key, token: &LockToken) {
-        self.driver.abandon(key, token);
-    }
-}
-
-#[async_trait]
-impl SessionStore for Watched {
-    async fn create(&self, key: &Key, req: Create) -> Result<Created> {
-        self.driver.create(key, req).await
-    }
-
-    async fn open(&self, key: &Key, req: Open) -> Result<Opened> {
-        self.driver.open(key, req).await
-    }
-
-    async fn save(&self, key: &Key, req: Save) -> Result<Written> {
-        self.driver.save(key, req).await
-    }
-
-    async fn touch(&self, key: &Key, req: Touch) -> Result<Touched> {
-        self.driver.touch(key, req).await
-    }
-
-    async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
-        self.driver.delete(key, req).await
-    }
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl Driver for Watched {
-    fn info(&self) -> DriverInfo {
-        self.driver.info()
-    }
-
-    fn fields(&self) -> Option<&dyn LocklessFields> {
-        self.driver.fields()
-    }
-
-    fn changes(&self) -> Option<&dyn ChangeFeed> {
-        self.driver.changes()
-    }
-
-    fn subjects(&self) -> Option<&dyn SubjectIndex> {
-        self.driver.subjects()
-    }
-
-    fn sweeper(&self) -> Option<&dyn Sweep> {
-        self.driver.sweeper()
     }
 }
 

@@ -1,14 +1,8 @@
-//! The cookie as a browser sees it: Chromium, without a screen, driven by its own driver over the
-//! protocol of the W3C.
+//! The cookie as a browser sees it.
 
-use std::{
-    future::Future,
-    io::{BufRead, BufReader, Lines},
-    net::SocketAddr,
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
+use asm_browser::Browser;
 use asm_memory::MemoryDriver;
 use asm_session::{Rotation, Sessions};
 use asm_tower::{Result, SameSite, Session, SessionLayer, SessionLayerBuilder};
@@ -17,122 +11,9 @@ use axum::{
     response::Html,
     routing::{get, post},
 };
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, header};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
-
-/// A browser, and the program that drives it.
-struct Browser {
-    driver: Child,
-    port: u16,
-    session: String,
-    /// Kept open: it may say more.
-    _said: Lines<BufReader<ChildStdout>>,
-    _profile: TempDir,
-}
-
-impl Browser {
-    async fn start() -> Self {
-        let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".into());
-        let started = Command::new(&program)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut driver = started.unwrap_or_else(|error| panic!("{program}: {error}"));
-        let mut said = BufReader::new(driver.stdout.take().expect("piped")).lines();
-        let port = said.find_map(|line| {
-            let line = line.expect("it says where it listens");
-            let (_, port) = line.rsplit_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        });
-        let profile = tempfile::tempdir().expect("a directory");
-        let mut browser = Self {
-            driver,
-            port: port.expect("it listens"),
-            session: String::new(),
-            _said: said,
-            _profile: profile,
-        };
-        let folder = format!("--user-data-dir={}", browser._profile.path().display());
-        let options = json!({ "args": [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-dev-shm-usage", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", folder,
-        ]});
-        let wish = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options }}});
-        let opened = browser.call(Method::POST, "/session", &wish).await;
-        browser.session = opened["sessionId"].as_str().expect("an id").to_owned();
-        browser
-    }
-
-    /// Goes there, and answers the text of the page.
-    async fn visit(&self, site: &SocketAddr, path: &str) -> String {
-        let url = format!("http://localhost:{}{path}", site.port());
-        self.ask(Method::POST, "/url", &json!({ "url": url })).await;
-        self.run("return document.body.innerText").await
-    }
-
-    /// Runs a script in the page. A promise is waited for.
-    async fn run(&self, script: &str) -> String {
-        let call = json!({ "script": script, "args": [] });
-        let answer = self.ask(Method::POST, "/execute/sync", &call).await;
-        match answer {
-            Value::String(text) => text,
-            other => other.to_string(),
-        }
-    }
-
-    /// The cookies that the page at hand would send.
-    async fn cookies(&self) -> Vec<Value> {
-        let cookies = self.ask(Method::GET, "/cookie", &Value::Null).await;
-        cookies.as_array().expect("a list").clone()
-    }
-
-    async fn ask(&self, method: Method, what: &str, with: &Value) -> Value {
-        let path = format!("/session/{}{what}", self.session);
-        self.call(method, &path, with).await
-    }
-
-    async fn call(&self, method: Method, path: &str, with: &Value) -> Value {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await;
-        let stream = TokioIo::new(stream.expect("it listens"));
-        let (mut send, connection) = http1::handshake(stream).await.expect("http");
-        tokio::spawn(connection);
-        let body = match with {
-            Value::Null => Bytes::new(),
-            with => with.to_string().into(),
-        };
-        let request = Request::builder().method(method).uri(path);
-        let request = request
-            .header("host", "localhost")
-            .header("content-type", "application/json");
-        let request = request.body(Full::new(body)).expect("a request");
-        let response = send.send_request(request).await.expect("answered");
-        let body = response.into_body().collect().await.expect("a body");
-        let answer: Value = serde_json::from_slice(&body.to_bytes()).expect("json");
-        assert!(answer["value"]["error"].is_null(), "{answer}");
-        answer["value"].clone()
-    }
-
-    async fn quit(mut self) {
-        self.ask(Method::DELETE, "", &Value::Null).await;
-        self.call(Method::GET, "/shutdown", &Value::Null).await;
-        self.driver.wait().expect("it ends");
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
-    }
-}
+use tokio::net::TcpListener;
 
 async fn count(session: Session) -> Result<String> {
     Ok(session.add("n", 1)?.to_string())
@@ -188,6 +69,12 @@ async fn site(set: impl FnOnce(SessionLayerBuilder) -> SessionLayerBuilder) -> S
     address
 }
 
+/// Goes there, and answers the text of the page.
+async fn visit(browser: &Browser, site: &SocketAddr, path: &str) -> String {
+    let url = format!("http://localhost:{}{path}", site.port());
+    browser.visit(&url).await
+}
+
 /// Ends a test that hangs.
 async fn watched<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(600), work)
@@ -214,13 +101,13 @@ async fn a_browser_keeps_sends_and_forgets_the_cookie_as_it_should() {
 
 async fn strict_defaults(browser: &Browser) {
     let site = site(|layer| layer).await;
-    browser.visit(&site, "/page").await;
+    visit(browser, &site, "/page").await;
     assert!(
         browser.cookies().await.is_empty(),
         "an untouched page sets none"
     );
 
-    assert_eq!(browser.visit(&site, "/count").await, "1");
+    assert_eq!(visit(browser, &site, "/count").await, "1");
     let cookies = browser.cookies().await;
     let cookie = only(&cookies);
     assert_eq!(cookie["name"], "__Host-sid");
@@ -238,15 +125,15 @@ async fn strict_defaults(browser: &Browser) {
         () => fetch('/count', {method: 'POST'}).then(answer => answer.status)
     )).then(all => all.join())";
     assert_eq!(browser.run(burst).await, ["200"; 10].join(","));
-    assert_eq!(browser.visit(&site, "/show").await, "11");
+    assert_eq!(visit(browser, &site, "/show").await, "11");
     assert_eq!(only(&browser.cookies().await)["value"], cookie["value"]);
 
-    assert_eq!(browser.visit(&site, "/log-in").await, "in");
+    assert_eq!(visit(browser, &site, "/log-in").await, "in");
     assert_ne!(only(&browser.cookies().await)["value"], cookie["value"]);
-    assert_eq!(browser.visit(&site, "/show").await, "11");
-    assert_eq!(browser.visit(&site, "/log-out").await, "out");
+    assert_eq!(visit(browser, &site, "/show").await, "11");
+    assert_eq!(visit(browser, &site, "/log-out").await, "out");
     assert!(browser.cookies().await.is_empty(), "it was removed");
-    assert_eq!(browser.visit(&site, "/show").await, "0");
+    assert_eq!(visit(browser, &site, "/show").await, "0");
 }
 
 async fn other_attributes(browser: &Browser) {
@@ -259,7 +146,7 @@ async fn other_attributes(browser: &Browser) {
     .await;
     let before = browser.run("return Math.floor(Date.now() / 1000)").await;
     let before: i64 = before.parse().expect("a number");
-    assert_eq!(browser.visit(&site, "/shop/count").await, "1");
+    assert_eq!(visit(browser, &site, "/shop/count").await, "1");
     let cookies = browser.cookies().await;
     let cookie = only(&cookies);
     assert_eq!(cookie["name"], "__Secure-sid");
@@ -268,21 +155,21 @@ async fn other_attributes(browser: &Browser) {
     let first_life = cookie["expiry"].as_i64().expect("an end") - before;
     assert!((595..3600).contains(&first_life), "{first_life}");
     // It came back: a day from now on.
-    assert_eq!(browser.visit(&site, "/shop/count").await, "2");
+    assert_eq!(visit(browser, &site, "/shop/count").await, "2");
     let life = only(&browser.cookies().await)["expiry"]
         .as_i64()
         .expect("an end")
         - before;
     assert!(life > 23 * 3600, "{life}");
-    assert_eq!(browser.visit(&site, "/show").await, "0", "another path");
+    assert_eq!(visit(browser, &site, "/show").await, "0", "another path");
     assert!(browser.cookies().await.is_empty());
-    assert_eq!(browser.visit(&site, "/shop/log-out").await, "out");
+    assert_eq!(visit(browser, &site, "/shop/log-out").await, "out");
     assert!(browser.cookies().await.is_empty());
 }
 
 async fn visible_to_scripts(browser: &Browser) {
     let site = site(|layer| layer.with_secure(false).with_http_only(false)).await;
-    assert_eq!(browser.visit(&site, "/count").await, "1");
+    assert_eq!(visit(browser, &site, "/count").await, "1");
     let cookies = browser.cookies().await;
     let cookie = only(&cookies);
     assert_eq!(cookie["name"], "sid");
@@ -292,7 +179,7 @@ async fn visible_to_scripts(browser: &Browser) {
     );
     let seen = browser.run("return document.cookie").await;
     assert!(seen.starts_with("sid="), "no value here: {}", seen.len());
-    assert_eq!(browser.visit(&site, "/log-out").await, "out");
+    assert_eq!(visit(browser, &site, "/log-out").await, "out");
 }
 
 /// `127.0.0.1` is another site than `localhost`.
@@ -300,10 +187,9 @@ async fn from_another_site(browser: &Browser) {
     for (same_site, sent) in [(SameSite::Lax, "1"), (SameSite::Strict, "0")] {
         let site = site(|layer| layer.with_same_site(same_site)).await;
         let port = site.port();
-        assert_eq!(browser.visit(&site, "/count").await, "1");
+        assert_eq!(visit(browser, &site, "/count").await, "1");
         let elsewhere = format!("http://127.0.0.1:{port}/page");
-        let there = json!({ "url": elsewhere });
-        browser.ask(Method::POST, "/url", &there).await;
+        browser.visit(&elsewhere).await;
         let follow = format!("location.href = 'http://localhost:{port}/show'");
         browser.run(&follow).await;
         let arrived = || async {
@@ -317,7 +203,7 @@ async fn from_another_site(browser: &Browser) {
         }
         let text = browser.run("return document.body.innerText").await;
         assert_eq!(text, sent, "{same_site:?}");
-        browser.visit(&site, "/log-out").await;
+        visit(browser, &site, "/log-out").await;
     }
 }
 
@@ -327,9 +213,7 @@ async fn embedded_in_two_sites(browser: &Browser) {
     let port = site.port();
     for (top, count) in [("one", "1"), ("two", "1"), ("one", "2"), ("shop", "1")] {
         let url = format!("http://{top}.localhost:{port}/embedding");
-        browser
-            .ask(Method::POST, "/url", &json!({ "url": url }))
-            .await;
+        browser.visit(&url).await;
         let first = json!({ "id": 0 });
         browser.ask(Method::POST, "/frame", &first).await;
         let text = browser.run("return document.body.innerText").await;
