@@ -2,9 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines},
+    io::{self, BufRead, BufReader, Lines, Write},
+    net,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use base64ct::{Base64, Encoding};
@@ -16,6 +18,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+
+/// How long the driver may take to end a browser that nobody waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A browser with a profile of its own, and the program that drives it.
 #[derive(Debug)]
@@ -316,6 +321,20 @@ impl Browser {
         self.driver.wait().expect("it ends");
     }
 
+    /// Without a runtime, which may be about to end.
+    fn end_session(&self) -> io::Result<()> {
+        let mut stream = net::TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "DELETE /session/{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            self.session
+        )?;
+        // It answers when the browser has ended.
+        io::copy(&mut stream, &mut io::sink())?;
+        Ok(())
+    }
+
     async fn element(&self, selector: &str) -> String {
         let wish = json!({ "using": "css selector", "value": selector });
         let found = self.ask(Method::POST, "/element", &wish).await;
@@ -362,7 +381,11 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// Of a test that failed: the driver is told to end its browser, which would outlive it.
     fn drop(&mut self) {
+        if let Ok(None) = self.driver.try_wait() {
+            let _ = self.end_session();
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

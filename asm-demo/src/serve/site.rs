@@ -138,6 +138,18 @@ impl Site {
         format!("user:{user}")
     }
 
+    /// The session of this handle, if it is one of the account's.
+    pub(super) async fn of_account(
+        &self,
+        user: &str,
+        handle: &str,
+    ) -> asm_session::Result<Option<Key>> {
+        let listed = self.sessions.subject(&Self::account(user)).list().await?;
+        let mut handles = listed.iter().map(|listed| listed.handle);
+        let wanted = Key::from_hex(handle);
+        Ok(handles.find(|handle| Some(*handle) == wanted))
+    }
+
     /// The session that a cookie names, if it is one.
     pub(super) fn handle_of(cookie: &str) -> Option<Key> {
         let (_, id) = cookie.split_once('=')?;

@@ -114,6 +114,19 @@ impl Answer {
     }
 }
 
+/// Why a request of a run came to nothing, if it did.
+pub(super) fn refusal(lane: &Lane, answer: &Result<Answer, Unreachable>) -> Option<String> {
+    match answer {
+        Err(error) => Some(error.to_string()),
+        Ok(answer) if answer.status.is_client_error() || answer.status.is_server_error() => {
+            let why = lane.log().refused;
+            let why = why.unwrap_or_else(|| answer.status.to_string());
+            Some(format!("refused: {why}"))
+        }
+        Ok(_) => None,
+    }
+}
+
 impl Part {
     /// That of a request, if it says so.
     pub(super) fn of(site: &Site, headers: &HeaderMap) -> Option<Self> {

@@ -22,7 +22,7 @@ use crate::serve::{
     picture::{RunView, millis},
     runs::{Gate, Run},
     site::Site,
-    visitor::{Answer, Guise, Part, Unreachable},
+    visitor::{Answer, Guise, Part, Unreachable, refusal},
     words::html,
 };
 
@@ -237,18 +237,13 @@ async fn numbers(site: &Site, guise: &Guise) -> Result<Numbers, Inner> {
 }
 
 fn judge(lane: &Arc<Lane>, mode: Mode, answer: &Result<Answer, Unreachable>, kept: bool) {
-    let log = lane.log();
-    let met = log.overtaken.len();
-    let (tone, outcome) = match answer {
-        Err(error) => (Tone::Refused, error.to_string()),
-        Ok(answer) if !answer.status.is_success() => {
-            let why = log.refused.unwrap_or_else(|| answer.status.to_string());
-            (Tone::Refused, format!("refused: {why}"))
-        }
-        Ok(_) if !kept => (Tone::Lost, "lost: saved over by another".to_owned()),
-        Ok(_) if met == 0 || mode == Mode::Off => (Tone::Kept, "kept".to_owned()),
-        Ok(_) if mode == Mode::Optimistic => (Tone::Merged, format!("kept, merged {met}×")),
-        Ok(_) => (Tone::Merged, "kept, read again".to_owned()),
+    let met = lane.log().overtaken.len();
+    let (tone, outcome) = match refusal(lane, answer) {
+        Some(why) => (Tone::Refused, why),
+        None if !kept => (Tone::Lost, "lost: saved over by another".to_owned()),
+        None if met == 0 || mode == Mode::Off => (Tone::Kept, "kept".to_owned()),
+        None if mode == Mode::Optimistic => (Tone::Merged, format!("kept, merged {met}×")),
+        None => (Tone::Merged, "kept, read again".to_owned()),
     };
     lane.settle(tone, outcome);
 }

@@ -139,17 +139,14 @@ async fn end(
     let Some(user) = session.get::<String>(USER)? else {
         return Ok(sign_in_first());
     };
-    let listed = site.sessions.subject(&Site::account(&user)).list().await?;
-    let handle = Key::from_hex(&handle);
-    let mine = listed.iter().find(|listed| Some(listed.handle) == handle);
-    let said = match mine {
+    let said = match site.of_account(&user, &handle).await? {
         None => "That session is not one of this account, or has ended already.",
-        Some(listed) if listed.handle == session.handle()? => {
+        Some(mine) if mine == session.handle()? => {
             session.delete().await?;
             return Ok(Redirect::to("/sign-in?out=yes").into_response());
         }
-        Some(listed) => {
-            site.sessions.by_handle(listed.handle).delete().await?;
+        Some(mine) => {
+            site.sessions.by_handle(mine).delete().await?;
             "That session has ended: its browser is logged out with its next request."
         }
     };

@@ -22,7 +22,7 @@ use crate::serve::{
     picture::{RunView, millis},
     runs::Run,
     site::Site,
-    visitor::{Answer, Guise, Part, Unreachable},
+    visitor::{Answer, Guise, Part, Unreachable, refusal},
     words::html,
 };
 
@@ -190,14 +190,9 @@ async fn now(site: &Site, guise: &Guise) -> Result<(i64, usize), Inner> {
 
 fn settle(run: &Run, number: usize, answer: &Result<Answer, Unreachable>, done: &str) {
     let lane = &run.lanes[number];
-    let (tone, outcome) = match answer {
-        Err(error) => (Tone::Refused, error.to_string()),
-        Ok(answer) if !answer.status.is_success() => {
-            let why = lane.log().refused;
-            let why = why.unwrap_or_else(|| answer.status.to_string());
-            (Tone::Refused, format!("refused: {why}"))
-        }
-        Ok(_) => (Tone::Kept, done.to_owned()),
+    let (tone, outcome) = match refusal(lane, answer) {
+        Some(why) => (Tone::Refused, why),
+        None => (Tone::Kept, done.to_owned()),
     };
     lane.settle(tone, outcome);
 }

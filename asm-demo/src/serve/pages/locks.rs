@@ -197,13 +197,10 @@ async fn free(
     let Some(user) = session.get::<String>(USER)? else {
         return Ok(sign_in_first());
     };
-    let listed = site.sessions.subject(&Site::account(&user)).list().await?;
-    let handle = Key::from_hex(&handle);
-    let mine = listed.iter().find(|listed| Some(listed.handle) == handle);
-    let said = match mine {
+    let said = match site.of_account(&user, &handle).await? {
         None => "That session is not one of this account, or has ended already.".to_owned(),
-        Some(listed) => {
-            let lock = site.sessions.by_handle(listed.handle);
+        Some(mine) => {
+            let lock = site.sessions.by_handle(mine);
             match lock.break_lock(Some(Fence::new(fence))).await? {
                 Broken::Done { fence, label } => format!(
                     "Grant {fence} of the lock was ended by force; \"{}\" had it, and can save nothing \

@@ -21,7 +21,7 @@ use crate::serve::{
     picture::RunView,
     runs::Run,
     site::Site,
-    visitor::{Answer, Guise, Part, Unreachable},
+    visitor::{Answer, Guise, Part, Unreachable, refusal},
     words::html,
 };
 
@@ -153,19 +153,15 @@ async fn send(site: &Site, run: &Run, guise: &Guise, numbers: Range<usize>) {
 
 fn judge(run: &Run, number: usize, answer: &Result<Answer, Unreachable>) {
     let lane = &run.lanes[number];
-    let log = lane.log();
-    let (tone, outcome) = match answer {
-        Err(error) => (Tone::Refused, error.to_string()),
-        Ok(answer) if !answer.status.is_success() => {
-            let why = log.refused.unwrap_or_else(|| answer.status.to_string());
-            (Tone::Refused, format!("refused: {why}"))
-        }
-        Ok(answer) if number == RENEWAL && answer.set_cookie.is_some() => {
-            (Tone::Kept, "got a new cookie".to_owned())
-        }
-        Ok(answer) if answer.set_cookie.is_some() => (Tone::Lost, "got a cookie".to_owned()),
-        Ok(_) if log.zombie => (Tone::Merged, "saved, as a zombie".to_owned()),
-        Ok(_) => (Tone::Kept, "saved".to_owned()),
+    let cookie = answer
+        .as_ref()
+        .is_ok_and(|answer| answer.set_cookie.is_some());
+    let (tone, outcome) = match refusal(lane, answer) {
+        Some(why) => (Tone::Refused, why),
+        None if cookie && number == RENEWAL => (Tone::Kept, "got a new cookie".to_owned()),
+        None if cookie => (Tone::Lost, "got a cookie".to_owned()),
+        None if lane.log().zombie => (Tone::Merged, "saved, as a zombie".to_owned()),
+        None => (Tone::Kept, "saved".to_owned()),
     };
     lane.settle(tone, outcome);
 }

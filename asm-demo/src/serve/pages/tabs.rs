@@ -21,7 +21,7 @@ use crate::serve::{
     picture::RunView,
     runs::Run,
     site::Site,
-    visitor::{Answer, Guise, Part, Unreachable},
+    visitor::{Answer, Guise, Part, Unreachable, refusal},
     words::html,
 };
 
@@ -148,17 +148,10 @@ async fn verdict(site: &Site, run: &Run, cookie: &str) -> String {
 
 fn judge(run: &Run, number: usize, answer: &Result<Answer, Unreachable>) {
     let lane = &run.lanes[number];
-    let (tone, outcome) = match answer {
-        Err(error) => (Tone::Refused, error.to_string()),
-        Ok(answer) if answer.status.is_client_error() || answer.status.is_server_error() => {
-            let why = lane.log().refused;
-            let why = why.unwrap_or_else(|| answer.status.to_string());
-            (Tone::Refused, format!("refused: {why}"))
-        }
-        Ok(_) => {
-            let done = ["signed in", "saved", "logged out", "still signed in"];
-            (Tone::Kept, done[number].to_owned())
-        }
+    let done = ["signed in", "saved", "logged out", "still signed in"];
+    let (tone, outcome) = match refusal(lane, answer) {
+        Some(why) => (Tone::Refused, why),
+        None => (Tone::Kept, done[number].to_owned()),
     };
     lane.settle(tone, outcome);
 }
