@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ChangeFeed, LockStore, LocklessFields, SessionStore, SubjectIndex, Sweep};
+use crate::{ChangeFeed, Inventory, LockStore, LocklessFields, SessionStore, SubjectIndex, Sweep};
 
 /// The version of the contract that this crate states. A driver tells in [`DriverInfo::contract`]
 /// which one it was written for; the testkit refuses another than its own.
@@ -43,6 +43,11 @@ pub trait Driver: SessionStore + LockStore {
 
     /// Clean-up, for a backend that does not expire records by itself.
     fn sweeper(&self) -> Option<&dyn Sweep> {
+        None
+    }
+
+    /// A list of what is stored, for operators.
+    fn inventory(&self) -> Option<&dyn Inventory> {
         None
     }
 }

@@ -193,6 +193,10 @@ macro_rules! forward_driver {
                 let $this = self;
                 $crate::Driver::sweeper($inner)
             }
+            fn inventory(&self) -> ::std::option::Option<&dyn $crate::Inventory> {
+                let $this = self;
+                $crate::Driver::inventory($inner)
+            }
         }
     };
 }

@@ -8,7 +8,7 @@
 //! expiring, fenced lock. It implements two traits, [`SessionStore`] and [`LockStore`], and the
 //! empty-handed [`Driver`] over them; whatever it can do beyond that is a *facet*, reached through
 //! an accessor that answers `None` by default: [`LocklessFields`], [`ChangeFeed`],
-//! [`SubjectIndex`], [`Sweep`].
+//! [`SubjectIndex`], [`Sweep`], [`Inventory`].
 //!
 //! # Five rules that hold everywhere
 //!
@@ -52,6 +52,7 @@ mod feed;
 mod fields;
 mod forward;
 mod head;
+mod inventory;
 mod key;
 mod lock;
 mod opaque;
@@ -70,6 +71,7 @@ pub use fields::{
     LocklessFields,
 };
 pub use head::{Epoch, OpId, Proof, Proofs, Stamp, Version};
+pub use inventory::{Inventory, ListStep, Listed};
 pub use key::{Key, Subject};
 pub use lock::{
     Acquired, Broken, Claim, Fence, Holder, Label, LockState, LockStore, LockToken, LockWish,

@@ -4,9 +4,9 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use asm_core::{
     Acquired, Broken, ChangeFeed, Create, Created, Delete, Deleted, Driver, DriverInfo, Fence,
-    FieldFound, FieldRead, FieldWrite, FieldWritten, Key, Listing, LockState, LockStore, LockToken,
-    LockWish, LocklessFields, Open, Opened, Released, Renewed, Reserve, Reserved, Result, Revoked,
-    Save, SessionStore, Subject, SubjectIndex, Sweep, Touch, Touched, Written,
+    FieldFound, FieldRead, FieldWrite, FieldWritten, Inventory, Key, Listing, LockState, LockStore,
+    LockToken, LockWish, LocklessFields, Open, Opened, Released, Renewed, Reserve, Reserved,
+    Result, Revoked, Save, SessionStore, Subject, SubjectIndex, Sweep, Touch, Touched, Written,
 };
 use async_trait::async_trait;
 
@@ -168,5 +168,9 @@ impl<O: Observer> Driver for Observed<O> {
 
     fn sweeper(&self) -> Option<&dyn Sweep> {
         self.driver.sweeper()
+    }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        self.driver.inventory()
     }
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use asm_core::{
     Acquired, Bound, Broken, Change, ChangeFeed, ChangeStream, Create, Created, Cursor, Delete,
-    Deleted, Driver, DriverInfo, Epoch, Error, ErrorKind, Fence, FieldFound, FieldRead, FieldWrite,
-    FieldWritten, Key, Listing, LockState, LockStore, LockToken, LockWish, LocklessFields, Open,
-    Opened, Released, Renewed, Reserve, Reserved, Result, Revoked, Save, SessionStore, Subject,
-    SubjectIndex, Subscribe, Subscribed, Sweep, SweepStep, Swept, Timestamp, Touch, Touched,
-    Written,
+    Deleted, Driver, DriverInfo, Epoch, Error, ErrorKind, Fence, FieldFound, FieldName, FieldRead,
+    FieldWrite, FieldWritten, Inventory, Key, ListStep, Listed, Listing, LockState, LockStore,
+    LockToken, LockWish, LocklessFields, Open, Opened, Released, Renewed, Reserve, Reserved,
+    Result, Revoked, Save, SessionStore, Subject, SubjectIndex, Subscribe, Subscribed, Sweep,
+    SweepStep, Swept, Timestamp, Touch, Touched, Written,
 };
 use async_trait::async_trait;
 use futures_util::{future, stream};
@@ -286,6 +286,10 @@ impl<S: EntryStore> Driver for EntryDriver<S> {
     fn sweeper(&self) -> Option<&dyn Sweep> {
         self.store.scan().map(|_| self as _)
     }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        self.store.census().map(|_| self as _)
+    }
 }
 
 #[async_trait]
@@ -509,5 +513,29 @@ impl<S: EntryStore> Sweep for EntryDriver<S> {
 
     fn progress(&self, at: &Cursor) -> Option<f64> {
         self.store.scan()?.progress(at)
+    }
+}
+
+#[async_trait]
+impl<S: EntryStore> Inventory for EntryDriver<S> {
+    async fn list_sessions(&self, step: ListStep) -> Result<Listed> {
+        let listed = match self.store.census() {
+            Some(census) => census.alive(step.from, step.batch).await,
+            None => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this store has no census",
+            )),
+        };
+        listed.map_err(|error| error.during("list_sessions").by(self.info().name))
+    }
+
+    async fn field_names(&self, key: &Key) -> Result<Vec<FieldName>> {
+        let parts = Parts::HEAD.and(Parts::FIELDS);
+        self.run("field_names", key, parts, Entry::field_names)
+            .await
+    }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        self.store.census()?.progress(at)
     }
 }

@@ -60,6 +60,19 @@ impl Entry {
         }))
     }
 
+    /// The names of all fields; none of a vacant entry.
+    ///
+    /// # Errors
+    /// None but the need for a part.
+    pub fn field_names(&mut self, turn: &mut Turn) -> Outcome<Vec<FieldName>> {
+        self.needs(Parts::FIELDS)?;
+        if self.settle(turn).is_none() {
+            return Ok(Vec::new());
+        }
+        let names = |fields: &Fields| fields.values.keys().cloned().collect();
+        Ok(self.fields().map(names).unwrap_or_default())
+    }
+
     /// Changes one field. All fields of a session together weigh at most `limit` bytes.
     ///
     /// # Errors

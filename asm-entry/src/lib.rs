@@ -75,7 +75,7 @@ pub use clock::TokioClock;
 pub use entry::{Entry, Interrupt, Outcome};
 pub use feed::Feed;
 pub use lock::{Step, Stepped};
-pub use store::{Due, EntryStore, Following, Scan, Task};
+pub use store::{Census, Due, EntryStore, Following, Scan, Task};
 pub use stored::{Changes, Parts, StoredParts};
 pub use subjects::{SubjectEntry, SubjectItem};
 pub use turn::{Effects, Timing, Turn};

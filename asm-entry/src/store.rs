@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use asm_core::{Clock, Cursor, DriverInfo, Key, Result, Subject};
+use asm_core::{Clock, Cursor, DriverInfo, Key, Listed, Result, Subject};
 use async_trait::async_trait;
 
 use crate::{Entry, Feed, Parts, SubjectEntry, Timing, Turn, Wakeups};
@@ -106,6 +106,11 @@ pub trait EntryStore: Debug + Send + Sync + 'static {
     fn scan(&self) -> Option<&dyn Scan> {
         None
     }
+
+    /// A list of what lives, for operators.
+    fn census(&self) -> Option<&dyn Census> {
+        None
+    }
 }
 
 /// That a store hears what other processes do to one session. Dropping it ends that.
@@ -140,6 +145,22 @@ pub trait Scan: Debug + Send + Sync + 'static {
     /// # Errors
     /// `Invalid` for a cursor that is not of this store.
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due>;
+
+    /// Which part of all records lies behind a cursor, from 0 to 1, as far as that is known.
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        let _ = at;
+        None
+    }
+}
+
+/// Finds sessions that live.
+#[async_trait]
+pub trait Census: Debug + Send + Sync + 'static {
+    /// Looks at about `batch` records from a cursor on, and answers those whose life is not over.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is not of this store.
+    async fn alive(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Listed>;
 
     /// Which part of all records lies behind a cursor, from 0 to 1, as far as that is known.
     fn progress(&self, at: &Cursor) -> Option<f64> {

@@ -10,12 +10,12 @@ use std::{
 };
 
 use asm_core::{
-    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Redacted, Result, Shared, Subject,
-    Timestamp,
+    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Listed, Redacted, Result, Shared,
+    Subject, Timestamp,
 };
 use asm_entry::{
-    Changes, Due, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, StoredParts, SubjectEntry,
-    Task, Timing, Turn, Wakeups,
+    Census, Changes, Due, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, StoredParts,
+    SubjectEntry, Task, Timing, Turn, Wakeups,
 };
 use asm_testkit::{Harness, ManualClock};
 use async_trait::async_trait;
@@ -25,14 +25,14 @@ use tokio::task::yield_now;
 mod whole {
     asm_testkit::conformance! {
         setup: || async { super::Stores::new(super::Extras::All) },
-        facets: [fields, changes, subjects, sweeper],
+        facets: [fields, changes, subjects, sweeper, inventory],
     }
 }
 
 mod without_wakeups_and_feed {
     asm_testkit::conformance! {
         setup: || async { super::Stores::new(super::Extras::None) },
-        facets: [fields, subjects, sweeper],
+        facets: [fields, subjects, sweeper, inventory],
     }
 }
 
@@ -199,13 +199,49 @@ impl EntryStore for Store {
     fn scan(&self) -> Option<&dyn Scan> {
         Some(self)
     }
+
+    fn census(&self) -> Option<&dyn Census> {
+        Some(self)
+    }
 }
+
+/// Some sessions, whether each lives, and where to go on.
+type LookedAt = (Vec<(Key, bool)>, Option<Cursor>);
 
 /// A cursor is the last key that was looked at.
 #[async_trait]
 impl Scan for Store {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
         yield_now().await;
+        let (looked_at, next) = self.look(from, batch)?;
+        let examined = looked_at.len() as u64;
+        let due = looked_at.into_iter().filter(|(_, alive)| !alive);
+        Ok(Due {
+            keys: due.map(|(key, _)| key).collect(),
+            examined,
+            failed: 0,
+            next,
+        })
+    }
+}
+
+#[async_trait]
+impl Census for Store {
+    async fn alive(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Listed> {
+        yield_now().await;
+        let (looked_at, next) = self.look(from, batch)?;
+        let alive = looked_at.into_iter().filter(|(_, alive)| *alive);
+        Ok(Listed {
+            keys: alive.map(|(key, _)| key).collect(),
+            failed: 0,
+            next,
+        })
+    }
+}
+
+impl Store {
+    /// The next few sessions, and which of them live.
+    fn look(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<LookedAt> {
         let from = from.map(|Cursor(bytes)| <[u8; Key::LEN]>::try_from(&bytes[..]));
         let from = from
             .transpose()
@@ -215,20 +251,16 @@ impl Scan for Store {
         let mut keys: Vec<_> = tables.entries.keys().copied().collect();
         keys.sort_unstable();
         keys.retain(|key| Some(*key) > from);
-        let mut due = Due::default();
-        if keys.len() > batch.get() {
-            keys.truncate(batch.get());
-            due.next = keys
-                .last()
-                .map(|key| Cursor(Bytes::copy_from_slice(key.as_bytes())));
-        }
-        for key in keys {
-            due.examined += 1;
-            if tables.load(&key, Parts::HEAD)?.expires() <= self.storage.clock.now() {
-                due.keys.push(key);
-            }
-        }
-        Ok(due)
+        let more = keys.len() > batch.get();
+        keys.truncate(batch.get());
+        let last = keys.last().filter(|_| more);
+        let next = last.map(|key| Cursor(Bytes::copy_from_slice(key.as_bytes())));
+        let now = self.storage.clock.now();
+        let looked_at = keys.into_iter().map(|key| {
+            let alive = tables.load(&key, Parts::HEAD)?.expires() > now;
+            Ok((key, alive))
+        });
+        Ok((looked_at.collect::<Result<_>>()?, next))
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 
 use asm_core::{Clock, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp};
 use asm_entry::{
-    Entry, EntryStore, Feed, Following, Parts, Scan, SubjectEntry, Task, Timing, Turn, Wakeups,
+    Census, Entry, EntryStore, Feed, Following, Parts, Scan, SubjectEntry, Task, Timing, Turn,
+    Wakeups,
 };
 use tokio::sync::oneshot;
 
@@ -279,6 +280,10 @@ impl EntryStore for FileStore {
     }
 
     fn scan(&self) -> Option<&dyn Scan> {
+        Some(self)
+    }
+
+    fn census(&self) -> Option<&dyn Census> {
         Some(self)
     }
 }

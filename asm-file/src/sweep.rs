@@ -1,9 +1,9 @@
-//! Finding what is over, a part of a shard at a time.
+//! Finding what is over, and what lives, a part of a shard at a time.
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
-use asm_core::{Cursor, Error, ErrorKind, Key, Result, Subject};
-use asm_entry::{Due, Scan};
+use asm_core::{Cursor, Error, ErrorKind, Key, Listed, Result, Subject};
+use asm_entry::{Census, Due, Scan};
 use async_trait::async_trait;
 
 use crate::{
@@ -21,6 +21,7 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 struct Found {
     due: Due,
+    alive: Vec<Key>,
     /// Sessions and indexes looked at.
     looked_at: usize,
     /// Where to go on in this shard.
@@ -55,26 +56,69 @@ impl Scan for FileStore {
                 };
                 due.failed += u64::from(self.in_turn(shard, None, settle).await.is_err());
             }
-            (shard, after) = match (found.next, shard.checked_add(1)) {
-                (Some(last), _) => (shard, last),
-                (None, Some(next)) => (next, String::new()),
-                (None, None) => return Ok(due),
+            let Some(next) = behind(shard, found.next) else {
+                return Ok(due);
             };
+            (shard, after) = next;
             room = room.saturating_sub(found.looked_at);
             if room == 0 {
-                due.next = Some(Cursor(format!("{shard:02x}/{after}").into()));
+                due.next = Some(cursor(shard, &after));
                 return Ok(due);
             }
         }
     }
 
-    /// Keys are random, so the place in their order says it.
     fn progress(&self, at: &Cursor) -> Option<f64> {
-        let (shard, after) = position(Some(at)).ok()?;
-        let digits = after.get(2..10).unwrap_or("0");
-        let within = f64::from(u32::from_str_radix(digits, 16).ok()?) / f64::from(u32::MAX);
-        Some((f64::from(shard) + within) / SHARDS as f64)
+        part_before(at)
     }
+}
+
+/// The cursors are the same.
+#[async_trait]
+impl Census for FileStore {
+    async fn alive(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Listed> {
+        let (mut shard, mut after) = position(from.as_ref())?;
+        let (mut listed, mut room) = (Listed::default(), batch.get().min(MOST));
+        loop {
+            let found = self.beside(move |files| Ok(files.search(shard, &after, room)));
+            let found = found.await?;
+            listed.keys.extend(found.alive);
+            listed.failed += found.due.failed;
+            let Some(next) = behind(shard, found.next) else {
+                return Ok(listed);
+            };
+            (shard, after) = next;
+            room = room.saturating_sub(found.looked_at);
+            if room == 0 {
+                listed.next = Some(cursor(shard, &after));
+                return Ok(listed);
+            }
+        }
+    }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        part_before(at)
+    }
+}
+
+/// Where to go on behind what was looked at in a shard.
+fn behind(shard: u8, last: Option<String>) -> Option<(u8, String)> {
+    match last {
+        Some(last) => Some((shard, last)),
+        None => Some((shard.checked_add(1)?, String::new())),
+    }
+}
+
+fn cursor(shard: u8, after: &str) -> Cursor {
+    Cursor(format!("{shard:02x}/{after}").into())
+}
+
+/// Keys are random, so the place in their order says which part lies before it.
+fn part_before(at: &Cursor) -> Option<f64> {
+    let (shard, after) = position(Some(at)).ok()?;
+    let digits = after.get(2..10).unwrap_or("0");
+    let within = f64::from(u32::from_str_radix(digits, 16).ok()?) / f64::from(u32::MAX);
+    Some((f64::from(shard) + within) / SHARDS as f64)
 }
 
 impl Files {
@@ -138,7 +182,7 @@ impl Files {
             found.due.examined += 1;
             match self.is_due(&key) {
                 Ok(true) => found.due.keys.push(key),
-                Ok(false) => {}
+                Ok(false) => found.alive.push(key),
                 Err(_) => found.due.failed += 1,
             }
         } else if !kinds.is_empty() {

@@ -4,5 +4,5 @@ mod harness;
 
 asm_testkit::conformance! {
     setup: || async { harness::Files::new() },
-    facets: [fields, changes, subjects, sweeper],
+    facets: [fields, changes, subjects, sweeper, inventory],
 }

@@ -11,11 +11,11 @@ use std::{
 };
 
 use asm_core::{
-    Clock, Cursor, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp,
+    Clock, Cursor, DriverInfo, Error, ErrorKind, Key, Listed, Result, Shared, Subject, Timestamp,
 };
 use asm_entry::{
-    Due, Entry, EntryStore, Feed, Parts, Scan, SubjectEntry, SubjectItem, Task, Timing, Turn,
-    Wakeups,
+    Census, Due, Entry, EntryStore, Feed, Parts, Scan, SubjectEntry, SubjectItem, Task, Timing,
+    Turn, Wakeups,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -134,26 +134,28 @@ impl MemoryStore {
         let Some(mut walk) = short.then(|| self.reclaim.try_lock().ok()).flatten() else {
             return;
         };
-        let mut due = Due::default();
-        *walk = self.look_for_due(*walk, &mut due).1.unwrap_or_default();
+        let mut found = Found::default();
+        *walk = self.look_on(*walk, &mut found).1.unwrap_or_default();
         drop(walk);
-        for key in &due.keys {
+        for key in &found.due.keys {
             self.run(key, Entry::settle);
         }
     }
 
-    /// Looks at the next few places: notes sessions that are due, and drops what is over in indexes.
+    /// Looks at the next few places: notes sessions, and drops what is over in indexes.
     /// Answers how many places these were, and where to go on.
-    fn look_for_due(&self, from: Walk, due: &mut Due) -> (usize, Option<Walk>) {
+    fn look_on(&self, from: Walk, found: &mut Found) -> (usize, Option<Walk>) {
         let now = self.settings.clock.now();
         let Walk { table, place } = from;
         match table {
             Table::Entries => {
                 let (looked, next) = self.entries.look(place, |key, entry| {
-                    due.examined += 1;
-                    if entry.expires() <= now {
-                        due.keys.push(*key);
-                    }
+                    found.due.examined += 1;
+                    let keys = match entry.expires() <= now {
+                        true => &mut found.due.keys,
+                        false => &mut found.alive,
+                    };
+                    keys.push(*key);
                 });
                 let then = Walk::of(Table::Indexes, Place::default());
                 (
@@ -164,7 +166,7 @@ impl MemoryStore {
             Table::Indexes => {
                 let mut stale = Vec::new();
                 let (looked, next) = self.indexes.look(place, |subject, index| {
-                    due.examined += 1;
+                    found.due.examined += 1;
                     if index.is_due(now) {
                         stale.push(*subject);
                     }
@@ -301,25 +303,56 @@ impl EntryStore for MemoryStore {
     fn scan(&self) -> Option<&dyn Scan> {
         Some(self)
     }
+
+    fn census(&self) -> Option<&dyn Census> {
+        Some(self)
+    }
 }
 
 #[async_trait]
 impl Scan for MemoryStore {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
-        let mut due = Due::default();
-        let mut walk = Some(from.as_ref().map_or(Ok(Walk::default()), walk_of)?);
+        let Found { due, .. } = self.look(from.as_ref(), batch)?;
+        Ok(due)
+    }
+}
+
+#[async_trait]
+impl Census for MemoryStore {
+    async fn alive(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Listed> {
+        let Found { due, alive } = self.look(from.as_ref(), batch)?;
+        Ok(Listed {
+            keys: alive,
+            failed: due.failed,
+            next: due.next,
+        })
+    }
+}
+
+/// What some steps of a walk found.
+#[derive(Default)]
+struct Found {
+    due: Due,
+    alive: Vec<Key>,
+}
+
+impl MemoryStore {
+    /// Walks on by about so many records.
+    fn look(&self, from: Option<&Cursor>, batch: NonZeroUsize) -> Result<Found> {
+        let mut found = Found::default();
+        let mut walk = Some(from.map_or(Ok(Walk::default()), walk_of)?);
         // Most places may be free: they count too, so that a step ends.
         let mut left = batch.get().max(LOOK).saturating_mul(2);
         while let Some(from) = walk {
-            if due.examined >= batch.get() as u64 || left == 0 {
-                due.next = Some(from.cursor());
+            if found.due.examined >= batch.get() as u64 || left == 0 {
+                found.due.next = Some(from.cursor());
                 break;
             }
-            let (looked, next) = self.look_for_due(from, &mut due);
+            let (looked, next) = self.look_on(from, &mut found);
             left = left.saturating_sub(looked);
             walk = next;
         }
-        Ok(due)
+        Ok(found)
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 asm_testkit::conformance! {
     setup: || async { Memory::new() },
-    facets: [fields, changes, subjects, sweeper],
+    facets: [fields, changes, subjects, sweeper, inventory],
 }
 
 const RECHECK: Duration = Duration::from_secs(1);

@@ -9,8 +9,8 @@ use std::{
 };
 
 use asm_core::{
-    ChangeFeed, Clock, Driver, DriverInfo, Error, ErrorKind, Key, LockToken, LocklessFields,
-    Result, Shared, SubjectIndex, Timestamp,
+    ChangeFeed, Clock, Driver, DriverInfo, Error, ErrorKind, Inventory, Key, LockToken,
+    LocklessFields, Result, Shared, SubjectIndex, Timestamp,
 };
 use redis::{Cmd, Pipeline, Value};
 use tokio::runtime::Handle;
@@ -341,6 +341,10 @@ impl Driver for RedisDriver {
     }
 
     fn subjects(&self) -> Option<&dyn SubjectIndex> {
+        Some(self)
+    }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
         Some(self)
     }
 }

@@ -72,6 +72,11 @@ impl Prefix {
         Key::from_hex(std::str::from_utf8(handle).ok()?)
     }
 
+    /// What matches the names of records, and no other name.
+    pub(crate) fn pattern_of_records(&self) -> String {
+        format!("{}:{{{}}}", self.0, "?".repeat(2 * Key::LEN))
+    }
+
     /// The session whose feed this is.
     pub(crate) fn key_of_feed(&self, name: &[u8]) -> Option<Key> {
         self.key_of_record(name.strip_suffix(b":feed")?)

@@ -99,6 +99,7 @@ mod errors;
 mod feed;
 mod fields;
 mod hub;
+mod inventory;
 mod keys;
 mod link;
 mod lock;

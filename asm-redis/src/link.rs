@@ -174,7 +174,16 @@ impl Links {
         name: &str,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        self.repeat(name, true, pack).await
+        self.repeat(keys::slot(name), true, pack).await
+    }
+
+    /// The same on the master of this slot.
+    pub(crate) async fn call_at(
+        self: &Arc<Self>,
+        slot: u16,
+        pack: impl Fn(Sending) -> Pipeline,
+    ) -> Result<Vec<Value>> {
+        self.repeat(slot, true, pack).await
     }
 
     /// The same, of what must not happen twice: it is not sent again once it may have happened.
@@ -183,16 +192,15 @@ impl Links {
         name: &str,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        self.repeat(name, false, pack).await
+        self.repeat(keys::slot(name), false, pack).await
     }
 
     async fn repeat(
         self: &Arc<Self>,
-        name: &str,
+        slot: u16,
         may_repeat: bool,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        let slot = keys::slot(name);
         let end = tokio::time::Instant::now() + self.deadline;
         let mut course = Course {
             slot,
@@ -440,20 +448,8 @@ impl Links {
         self: &Arc<Self>,
         pack: impl Fn() -> Pipeline,
     ) -> Result<Vec<Vec<Value>>> {
+        let slots = self.masters().await?;
         let end = tokio::time::Instant::now() + self.deadline;
-        let mut slots = vec![0];
-        if self.is_cluster() {
-            self.node_of(0, end).await.map_err(Failure::into_error)?;
-            let known = self.cluster.slots.read();
-            let known = known.unwrap_or_else(PoisonError::into_inner);
-            let mut seen = std::collections::HashSet::new();
-            slots = (0..16384u16)
-                .filter(|slot| {
-                    let address = known.get(usize::from(*slot)).cloned().flatten();
-                    address.is_some_and(|address| seen.insert(address))
-                })
-                .collect();
-        }
         let mut answers = Vec::with_capacity(slots.len());
         for slot in slots {
             let sent = self.attempt(slot, None, |_| pack(), Sending::default(), end);
@@ -461,6 +457,30 @@ impl Links {
             answers.push(sent?);
         }
         Ok(answers)
+    }
+
+    /// The first slot of each master, in order.
+    pub(crate) async fn masters(self: &Arc<Self>) -> Result<Vec<u16>> {
+        if self.is_cluster() {
+            let end = tokio::time::Instant::now() + self.deadline;
+            self.node_of(0, end).await.map_err(Failure::into_error)?;
+        }
+        Ok(self.known_masters())
+    }
+
+    /// The same, as far as they are known.
+    pub(crate) fn known_masters(&self) -> Vec<u16> {
+        if !self.is_cluster() {
+            return vec![0];
+        }
+        let known = self.cluster.slots.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        let mut seen = std::collections::HashSet::new();
+        let is_first = |slot: &u16| {
+            let address = known.get(usize::from(*slot)).cloned().flatten();
+            address.is_some_and(|address| seen.insert(address))
+        };
+        (0..16384).filter(is_first).collect()
     }
 
     /// Waits until everything is answered that was sent before.

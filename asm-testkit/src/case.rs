@@ -44,11 +44,19 @@ pub enum Facet {
     Subjects,
     /// [`Sweep`](asm_core::Sweep).
     Sweeper,
+    /// [`Inventory`](asm_core::Inventory).
+    Inventory,
 }
 
 impl Facet {
     /// Every facet that there is.
-    pub const ALL: [Self; 4] = [Self::Fields, Self::Changes, Self::Subjects, Self::Sweeper];
+    pub const ALL: [Self; 5] = [
+        Self::Fields,
+        Self::Changes,
+        Self::Subjects,
+        Self::Sweeper,
+        Self::Inventory,
+    ];
 
     /// Whether this driver has it.
     #[must_use]
@@ -58,6 +66,7 @@ impl Facet {
             Self::Changes => driver.changes().is_some(),
             Self::Subjects => driver.subjects().is_some(),
             Self::Sweeper => driver.sweeper().is_some(),
+            Self::Inventory => driver.inventory().is_some(),
         }
     }
 }
@@ -149,6 +158,9 @@ macro_rules! __facet {
     };
     (sweeper) => {
         $crate::Facet::Sweeper
+    };
+    (inventory) => {
+        $crate::Facet::Inventory
     };
 }
 

@@ -9,7 +9,8 @@
 ///
 /// - `setup`: an `async fn`, or a closure that answers a future, which makes a
 ///   [`Harness`](crate::Harness).
-/// - `facets`: what the driver has, of `fields`, `changes`, `subjects`, `sweeper`. A driver that
+/// - `facets`: what the driver has, of `fields`, `changes`, `subjects`, `sweeper`,
+///   `inventory`. A driver that
 ///   has another one, or lacks one of these, fails `declaration`.
 /// - `deviations`, if there are any: cases that this driver does not pass, and why. Such a case must
 ///   really fail; one that passes fails its test, so that the list never tells less than the truth.
@@ -107,6 +108,7 @@ macro_rules! __if_needed {
     ([when changes] [changes $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when subjects] [subjects $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when sweeper] [sweeper $($rest:ident)*] $($item:tt)*) => { $($item)* };
+    ([when inventory] [inventory $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when compressor] [compressor $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when seal] [seal $($rest:ident)*] $($item:tt)*) => { $($item)* };
     ([when half] [half $($rest:ident)*] $($item:tt)*) => { $($item)* };
@@ -116,6 +118,7 @@ macro_rules! __if_needed {
     ([unless changes] [changes $($rest:ident)*] $($item:tt)*) => {};
     ([unless subjects] [subjects $($rest:ident)*] $($item:tt)*) => {};
     ([unless sweeper] [sweeper $($rest:ident)*] $($item:tt)*) => {};
+    ([unless inventory] [inventory $($rest:ident)*] $($item:tt)*) => {};
     ([unless half] [half $($rest:ident)*] $($item:tt)*) => {};
     ([unless $facet:ident] [] $($item:tt)*) => { $($item)* };
 

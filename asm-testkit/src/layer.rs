@@ -4,10 +4,10 @@ use std::{fmt, fmt::Debug, time::Duration};
 
 use asm_core::{
     Acquired, Broken, ChangeFeed, Create, Created, Cursor, Delete, Deleted, Driver, DriverInfo,
-    Fence, FieldFound, FieldRead, FieldWrite, FieldWritten, Key, Listing, LockState, LockStore,
-    LockToken, LockWish, LocklessFields, Open, Opened, Released, Renewed, Reserve, Reserved,
-    Result, Revoked, Save, SessionStore, Subject, SubjectIndex, Subscribe, Subscribed, Sweep,
-    SweepStep, Swept, Touch, Touched, Written,
+    Fence, FieldFound, FieldName, FieldRead, FieldWrite, FieldWritten, Inventory, Key, ListStep,
+    Listed, Listing, LockState, LockStore, LockToken, LockWish, LocklessFields, Open, Opened,
+    Released, Renewed, Reserve, Reserved, Result, Revoked, Save, SessionStore, Subject,
+    SubjectIndex, Subscribe, Subscribed, Sweep, SweepStep, Swept, Touch, Touched, Written,
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -161,6 +161,16 @@ pub trait Layer: Debug + Send + Sync + 'static {
     async fn sweep(&self, step: SweepStep) -> Result<Swept> {
         facet(self.inner().sweeper()).sweep(step).await
     }
+
+    /// See [`Inventory::list_sessions`].
+    async fn list_sessions(&self, step: ListStep) -> Result<Listed> {
+        facet(self.inner().inventory()).list_sessions(step).await
+    }
+
+    /// See [`Inventory::field_names`].
+    async fn field_names(&self, key: &Key) -> Result<Vec<FieldName>> {
+        facet(self.inner().inventory()).field_names(key).await
+    }
 }
 
 /// One call on its way through a layer.
@@ -222,6 +232,8 @@ pub enum Verb {
     Revoke,
     Forget,
     Sweep,
+    ListSessions,
+    FieldNames,
 }
 
 impl Verb {
@@ -248,6 +260,8 @@ impl Verb {
             Self::Revoke => "revoke",
             Self::Forget => "forget",
             Self::Sweep => "sweep",
+            Self::ListSessions => "list_sessions",
+            Self::FieldNames => "field_names",
         }
     }
 }
@@ -389,6 +403,10 @@ impl<L: Layer> Driver for Layered<L> {
     fn sweeper(&self) -> Option<&dyn Sweep> {
         self.0.has(Facet::Sweeper).then_some(self)
     }
+
+    fn inventory(&self) -> Option<&dyn Inventory> {
+        self.0.has(Facet::Inventory).then_some(self)
+    }
 }
 
 #[async_trait]
@@ -464,6 +482,26 @@ impl<L: Layer> Sweep for Layered<L> {
 
     fn progress(&self, at: &Cursor) -> Option<f64> {
         facet(self.0.inner().sweeper()).progress(at)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<L: Layer> Inventory for Layered<L> {
+    async fn list_sessions(&self, step: ListStep) -> Result<Listed> {
+        self.call(Verb::ListSessions, None, &|_| {
+            self.0.list_sessions(step.clone())
+        })
+        .await
+    }
+
+    async fn field_names(&self, key: &Key) -> Result<Vec<FieldName>> {
+        self.call(Verb::FieldNames, None, &|_| self.0.field_names(key))
+            .await
+    }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        facet(self.0.inner().inventory()).progress(at)
     }
 }
 

@@ -19,7 +19,7 @@ use asm_testkit::{CASES, Case, Facet, Harness, Layer, Layered, ManualClock, Need
 use async_trait::async_trait;
 use base64ct::{Base64UrlUnpadded, Encoding};
 
-const ALL: [Facet; 4] = Facet::ALL;
+const ALL: [Facet; 5] = Facet::ALL;
 
 #[test]
 fn a_healthy_driver_passes_each_way() {

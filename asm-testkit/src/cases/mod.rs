@@ -14,6 +14,7 @@ pub mod extras;
 pub mod feed;
 pub mod fields;
 pub mod ids;
+pub mod inventory;
 pub mod lifetimes;
 pub mod locks;
 pub mod members;
@@ -335,6 +336,17 @@ macro_rules! __cases {
                     sweeps_no_neighbour,
                     refuses_a_foreign_cursor,
                     goes_on_from_an_old_cursor,
+                ],
+            }
+            inventory [when inventory] {
+                "A list of sessions has each one that lives throughout, and none whose life was over before; it is batched, changes nothing, and names the fields of each." => [
+                    lists_what_lives_and_nothing_else,
+                    lists_in_batches,
+                    lists_what_stays_while_others_come_and_go,
+                    lists_without_a_change,
+                    refuses_a_foreign_cursor_of_a_list,
+                    names_the_fields_of_a_session,
+                    names_no_fields_of_what_is_over,
                 ],
             }
             trouble [] {

@@ -4,8 +4,8 @@ use std::{fmt::Debug, num::NonZeroUsize, time::Duration};
 
 use asm_core::{
     Acquired, Create, Cursor, Delete, Driver, Error, ErrorKind, FieldChange, FieldName, FieldRead,
-    FieldWrite, Guard, Key, LockToken, OpId, OpenLock, Proof, Proofs, Redacted, Reserve, Result,
-    Save, Snapshot, Stamp, Subject, Subscribe, SweepStep, Touch,
+    FieldWrite, Guard, Key, ListStep, LockToken, OpId, OpenLock, Proof, Proofs, Redacted, Reserve,
+    Result, Save, Snapshot, Stamp, Subject, Subscribe, SweepStep, Touch,
 };
 
 use crate::{
@@ -282,6 +282,14 @@ async fn every_facet(
         };
         answers.push(shown(sweeper.sweep(step).await));
     }
+    if let Some(inventory) = driver.inventory() {
+        let step = ListStep {
+            from: None,
+            batch: NonZeroUsize::MIN,
+        };
+        answers.push(shown(inventory.list_sessions(step).await));
+        answers.push(shown(inventory.field_names(key).await));
+    }
     answers
 }
 
@@ -346,6 +354,15 @@ async fn every_failure(driver: &dyn Driver) -> Vec<(&'static str, ErrorKind, Err
         };
         let answer = sweeper.sweep(step).await;
         failures.push(("sweep", kind, expect::failure(answer, kind)));
+    }
+    if let Some(inventory) = driver.inventory() {
+        let kind = ErrorKind::Invalid;
+        let step = ListStep {
+            from: Some(Cursor(names.data.repeat(100).into())),
+            batch: NonZeroUsize::MIN,
+        };
+        let answer = inventory.list_sessions(step).await;
+        failures.push(("list_sessions", kind, expect::failure(answer, kind)));
     }
     driver
         .delete(&key, given::log_out())

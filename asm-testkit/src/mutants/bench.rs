@@ -13,11 +13,12 @@ use std::{
 };
 
 use asm_core::{
-    Change, Clock, Cursor, DriverInfo, Error, ErrorKind, Key, Result, Shared, Subject, Timestamp,
+    Change, Clock, Cursor, DriverInfo, Error, ErrorKind, Key, Listed, Result, Shared, Subject,
+    Timestamp,
 };
 use asm_entry::{
-    Due, Effects, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, SubjectEntry, Task, Timing,
-    Turn, Wakeups,
+    Census, Due, Effects, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, SubjectEntry, Task,
+    Timing, Turn, Wakeups,
 };
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -261,29 +262,57 @@ impl EntryStore for Bench {
     fn scan(&self) -> Option<&dyn Scan> {
         Some(self)
     }
+
+    fn census(&self) -> Option<&dyn Census> {
+        Some(self)
+    }
 }
 
 /// A cursor is a key: the first that was not looked at.
 #[async_trait]
 impl Scan for Bench {
     async fn due(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Due> {
+        let (over, alive, next) = self.walk(from.as_ref(), batch)?;
+        Ok(Due {
+            examined: (over.len() + alive.len()) as u64,
+            failed: 0,
+            next,
+            keys: over,
+        })
+    }
+}
+
+#[async_trait]
+impl Census for Bench {
+    async fn alive(&self, from: Option<Cursor>, batch: NonZeroUsize) -> Result<Listed> {
+        let (_, keys, next) = self.walk(from.as_ref(), batch)?;
+        Ok(Listed {
+            keys,
+            failed: 0,
+            next,
+        })
+    }
+}
+
+impl Bench {
+    /// What of the next few is over, and what lives.
+    fn walk(
+        &self,
+        from: Option<&Cursor>,
+        batch: NonZeroUsize,
+    ) -> Result<(Vec<Key>, Vec<Key>, Option<Cursor>)> {
         let now = self.now();
-        let from = from.as_ref().map(key_of).transpose()?;
+        let from = from.map(key_of).transpose()?;
         let entries = lock(&self.storage.entries);
         let mut keys: Vec<&Key> = entries.keys().collect();
         keys.sort();
         let first = from.map_or(0, |from| keys.partition_point(|key| **key < from));
         let batch = keys[first..].iter().take(batch.get());
         let next = keys.get(first + batch.len());
-        Ok(Due {
-            examined: batch.len() as u64,
-            failed: 0,
-            next: next.map(|key| Cursor(key.as_bytes().to_vec().into())),
-            keys: batch
-                .filter(|key| entries[**key].expires() <= now)
-                .map(|key| **key)
-                .collect(),
-        })
+        let next = next.map(|key| Cursor(key.as_bytes().to_vec().into()));
+        let batch = batch.map(|key| **key);
+        let (over, alive) = batch.partition(|key| entries[key].expires() <= now);
+        Ok((over, alive, next))
     }
 }
 

@@ -25,6 +25,7 @@ mod harness;
 mod feed;
 mod fields;
 mod healthy;
+mod inventory;
 mod locks;
 mod records;
 mod subjects;
@@ -56,13 +57,14 @@ pub struct Mutant {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The parts of the list of mutants, under the names that the cases' parts have.
-const TABLES: [(&str, &[Mutant]); 7] = [
+const TABLES: [(&str, &[Mutant]); 8] = [
     ("records", records::MUTANTS),
     ("locks", locks::MUTANTS),
     ("fields", fields::MUTANTS),
     ("feed", feed::MUTANTS),
     ("subjects", subjects::MUTANTS),
     ("sweep", sweep::MUTANTS),
+    ("inventory", inventory::MUTANTS),
     ("trouble", trouble::MUTANTS),
 ];
 

@@ -1,0 +1,164 @@
+//! What is stored, for operators.
+
+use asm_core::{Cursor, Error, ErrorKind, FieldName, Inventory, Key, ListStep, Listed, Result};
+use async_trait::async_trait;
+use redis::{Pipeline, Value, from_redis_value};
+
+use crate::{RedisDriver, driver::during, scripts::strange};
+
+/// The list goes by `SCAN`, from master to master. It promises what `SCAN` does: while the slots of
+/// a cluster move, or a replica takes over, sessions may be missed.
+///
+/// It needs `+scan` and `+hscan` of an ACL.
+#[async_trait]
+impl Inventory for RedisDriver {
+    async fn list_sessions(&self, step: ListStep) -> Result<Listed> {
+        self.scan(step).await.map_err(during("list_sessions"))
+    }
+
+    async fn field_names(&self, key: &Key) -> Result<Vec<FieldName>> {
+        self.names(key).await.map_err(during("field_names"))
+    }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        let place = Place::at(at)?;
+        let masters = self.inner.links.known_masters();
+        let node = masters.iter().position(|slot| *slot == place.slot)?;
+        // The server walks its table in the order of reversed places.
+        let within = place.cursor.reverse_bits() as f64 / u64::MAX as f64;
+        Some((node as f64 + within) / masters.len() as f64)
+    }
+}
+
+/// Where a list goes on: which master, by its first slot, and the cursor there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    slot: u16,
+    cursor: u64,
+}
+
+impl RedisDriver {
+    async fn scan(&self, step: ListStep) -> Result<Listed> {
+        let ListStep { from, batch } = step;
+        let foreign = || Error::new(ErrorKind::Invalid, "this cursor is not of the redis driver");
+        let place = match &from {
+            Some(cursor) => Place::at(cursor).ok_or_else(foreign)?,
+            None => Place::default(),
+        };
+        let prefix = &self.inner.settings.prefix;
+        let pattern = prefix.pattern_of_records();
+        let pack = |_| {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(place.cursor).arg("MATCH").arg(&pattern);
+            scan.arg("COUNT").arg(batch.get());
+            one(scan)
+        };
+        let links = &self.inner.links;
+        let answer = links.call_at(place.slot, pack).await?.pop();
+        let (cursor, names) = page(answer)?;
+        let next = match cursor {
+            0 => {
+                let masters = links.masters().await?;
+                let next = masters.into_iter().find(|slot| *slot > place.slot);
+                next.map(|slot| Place { slot, cursor: 0 })
+            }
+            cursor => Some(Place { cursor, ..place }),
+        };
+        let keys = names.iter().filter_map(|name| prefix.key_of_record(name));
+        Ok(Listed {
+            keys: keys.collect(),
+            failed: 0,
+            next: next.map(Place::cursor),
+        })
+    }
+
+    async fn names(&self, key: &Key) -> Result<Vec<FieldName>> {
+        let keys = self.keys(key);
+        let fields = keys.fields();
+        let (mut names, mut cursor) = (Vec::new(), 0);
+        loop {
+            let pack = |_| {
+                let mut scan = redis::cmd("HSCAN");
+                scan.arg(&fields).arg(cursor);
+                scan.arg("MATCH").arg("m*").arg("COUNT").arg(PAGE);
+                let mut pipeline = one(scan);
+                pipeline.cmd("EXISTS").arg(keys.record());
+                pipeline
+            };
+            let mut values = self.inner.links.call(keys.record(), pack).await?;
+            let is_there = values.pop().ok_or_else(strange)?;
+            if !from_redis_value::<bool>(is_there).map_err(|_| strange())? {
+                return Ok(Vec::new());
+            }
+            let (next, pairs) = page(values.pop())?;
+            for name in pairs.into_iter().step_by(2) {
+                let name = name.strip_prefix(b"m").ok_or_else(strange)?;
+                let name = str::from_utf8(name).map_err(|_| strange())?;
+                names.push(FieldName::new(name)?);
+            }
+            if next == 0 {
+                // A table that grows meanwhile is shown twice in part.
+                names.sort();
+                names.dedup();
+                return Ok(names);
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// How many entries of a hash one step looks at, about.
+const PAGE: usize = 1000;
+
+fn one(cmd: redis::Cmd) -> Pipeline {
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(cmd);
+    pipeline
+}
+
+/// A cursor, and what was found.
+fn page(value: Option<Value>) -> Result<(u64, Vec<Vec<u8>>)> {
+    let (cursor, found): (Vec<u8>, Vec<Vec<u8>>) = value
+        .map(from_redis_value)
+        .ok_or_else(strange)?
+        .map_err(|_| strange())?;
+    let cursor = std::str::from_utf8(&cursor).ok();
+    let cursor = cursor.and_then(|cursor| cursor.parse().ok());
+    Ok((cursor.ok_or_else(strange)?, found))
+}
+
+impl Place {
+    fn cursor(self) -> Cursor {
+        let mut bytes = self.slot.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.cursor.to_be_bytes());
+        Cursor(bytes.into())
+    }
+
+    fn at(Cursor(bytes): &Cursor) -> Option<Self> {
+        let (slot, cursor) = bytes.split_first_chunk()?;
+        let slot = u16::from_be_bytes(*slot);
+        let cursor = u64::from_be_bytes(cursor.try_into().ok()?);
+        (slot < SLOTS).then_some(Self { slot, cursor })
+    }
+}
+
+/// Of a cluster.
+const SLOTS: u16 = 16384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_and_nothing_else_does() {
+        let place = Place {
+            slot: 5461,
+            cursor: 0x00ff_0000_0000_0001,
+        };
+        assert_eq!(Place::at(&place.cursor()), Some(place));
+        for foreign in [&b""[..], b"\0\0", b"\xff\xff\0\0\0\0\0\0\0\0", &[0; 11]] {
+            let foreign = Cursor(foreign.to_vec().into());
+            assert_eq!(Place::at(&foreign), None, "{foreign:?}");
+        }
+    }
+}
