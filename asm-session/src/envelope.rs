@@ -84,6 +84,19 @@ impl<'a> Place<'a> {
 #[derive(Clone)]
 pub(crate) struct EncodedBody(Frame);
 
+impl EncodedBody {
+    /// Whether only its client opens it, as far as the codecs here are set.
+    pub(crate) fn is_split(&self) -> bool {
+        self.0.codecs.iter().any(Codec::splits_key)
+    }
+}
+
+impl PartialEq for EncodedBody {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.covered == other.0.covered && self.0.stored == other.0.stored
+    }
+}
+
 impl fmt::Debug for EncodedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.0.stored.len())
@@ -155,6 +168,21 @@ impl Envelope {
             .stored_bytes
             .fetch_add(record.len() as u64, Relaxed);
         Ok(record)
+    }
+
+    /// The same around a body that is encoded already.
+    ///
+    /// # Errors
+    /// `TooLarge` over a limit; whatever a seal fails with.
+    pub(crate) fn encode_around(
+        &self,
+        place: Place<'_>,
+        head: &Head,
+        body: &EncodedBody,
+    ) -> Result<Bytes> {
+        let seals = self.chain.iter().filter(|codec| is_seal(codec));
+        let head = self.frame(place, Part::Head, head.encode().into(), Head::MAX, seals)?;
+        self.wrap(&[head, body.0.clone()])
     }
 
     /// The head of a record, and its body to be decoded once the head was found to be in order.

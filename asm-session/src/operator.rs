@@ -1,6 +1,8 @@
 //! What operators see of one session, and do to it, by its handle alone.
 
-use asm_core::{Broken, Delete, Deleted, Fence, Key, LockState, Open, Opened};
+use std::time::Duration;
+
+use asm_core::{Broken, Delete, Deleted, Fence, Key, LockState, Open, Opened, Timestamp};
 
 use crate::{EndReason, Result, SessionError, SessionInfo, Sessions, envelope::Place};
 
@@ -25,6 +27,48 @@ impl Sessions {
     }
 }
 
+/// What there is to know about a session as it lies in the store.
+#[derive(Clone, Debug)]
+pub struct StoredSession {
+    info: SessionInfo,
+    stored_len: usize,
+    left: Option<Duration>,
+    saves: u64,
+    now: Timestamp,
+}
+
+impl StoredSession {
+    /// What there is to know about it besides its entries.
+    #[must_use]
+    pub const fn info(&self) -> &SessionInfo {
+        &self.info
+    }
+
+    /// Bytes of its record, after all codecs. Its lockless fields are beside it.
+    #[must_use]
+    pub const fn stored_len(&self) -> usize {
+        self.stored_len
+    }
+
+    /// What is left of its life if it is not used again. `None` when the store lost that.
+    #[must_use]
+    pub const fn expires_in(&self) -> Option<Duration> {
+        self.left
+    }
+
+    /// How often it was stored, the first time included.
+    #[must_use]
+    pub const fn saves(&self) -> u64 {
+        self.saves
+    }
+
+    /// When it was read, by the store's clock.
+    #[must_use]
+    pub const fn seen_at(&self) -> Timestamp {
+        self.now
+    }
+}
+
 /// One session, as operators see it.
 #[derive(Clone, Debug)]
 pub struct SessionHandle {
@@ -38,6 +82,16 @@ impl SessionHandle {
     /// # Errors
     /// `Store`.
     pub async fn info(&self) -> Result<Option<SessionInfo>> {
+        let stored = self.stored().await?;
+        Ok(stored.map(|stored| stored.info))
+    }
+
+    /// What there is to know about it as it lies in the store. `None` when it is not there, or its
+    /// life is over.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn stored(&self) -> Result<Option<StoredSession>> {
         let shared = &self.sessions.shared;
         let Opened::Found { snapshot, .. } = shared
             .driver
@@ -47,13 +101,20 @@ impl SessionHandle {
             return Ok(None);
         };
         let (place, now) = (Place::of(&self.handle), snapshot.now);
+        let (saves, left) = (snapshot.version.number, snapshot.left);
         let record = snapshot.data.into_bytes();
         let (head, _) = shared.envelope.decode_head(place, &record, now)?;
         let over = shared
             .lifetimes
             .deadline(&head)
             .is_some_and(|end| end <= now);
-        Ok((!over).then(|| SessionInfo::new(self.handle, &head, now)))
+        Ok((!over).then(|| StoredSession {
+            info: SessionInfo::new(self.handle, &head, now),
+            stored_len: record.len(),
+            left,
+            saves,
+            now,
+        }))
     }
 
     /// Who holds its lock, and who waits for it.

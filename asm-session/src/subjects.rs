@@ -394,7 +394,7 @@ const EVICTIONS: u32 = 256;
 
 /// How long an entry may be needed: an authentication begins a new absolute lifetime, and reserves
 /// it again.
-fn longest_life(shared: &Shared) -> Duration {
+pub(crate) fn longest_life(shared: &Shared) -> Duration {
     let lifetimes = &shared.lifetimes;
     let absolute = lifetimes.absolute().unwrap_or(FOREVER);
     absolute.max(lifetimes.max())
@@ -508,7 +508,7 @@ impl SubjectSession {
     }
 }
 
-fn index(shared: &Shared) -> Result<&dyn SubjectIndex> {
+pub(crate) fn index(shared: &Shared) -> Result<&dyn SubjectIndex> {
     let index = shared.driver.subjects();
     index.ok_or(SessionError::Unsupported("index of subjects"))
 }

@@ -10,7 +10,7 @@ use asm_servers::{Error, Server};
 use tempfile::TempDir;
 
 /// What a busy machine may take for a call: nothing here is about deadlines.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A storage of its own, which is gone when this is dropped.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ pub(crate) async fn all() -> Vec<Place> {
     here.into_iter().chain(redis().await).collect()
 }
 
-fn file() -> Place {
+/// In files.
+pub(crate) fn file() -> Place {
     let root = tempfile::tempdir().expect("a directory");
     let driver = FileDriver::builder(root.path())
         .durability(Durability::Atomic)
@@ -59,7 +60,8 @@ fn file() -> Place {
     }
 }
 
-async fn redis() -> Option<Place> {
+/// On a server of its own. `None`, and it is said, where none is installed.
+pub(crate) async fn redis() -> Option<Place> {
     let server = match Server::start() {
         Ok(server) => server,
         Err(error @ Error::Missing) => {
