@@ -41,7 +41,7 @@ struct Slot {
     stage: Stage,
     /// `None` before it is opened, and while somebody has taken it out.
     session: Option<Box<Inner>>,
-    opened: Option<Opened>,
+    opened: Option<Box<Opened>>,
     /// Whether anybody asked for it: then the response is this client's.
     touched: bool,
     /// The mode of the route.
@@ -299,7 +299,7 @@ impl Lease {
             keeper: session.keeper(),
             expires_in: session.expires_in(),
         };
-        self.slot().opened = Some(opened);
+        self.slot().opened = Some(Box::new(opened));
         self.put_back(session);
         Ok(())
     }

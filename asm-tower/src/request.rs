@@ -19,7 +19,7 @@ pub(crate) struct Arriving {
     uri: Uri,
     cookies: Values,
     authorizations: Values,
-    referrers: Option<Referrers>,
+    referrers: Option<Box<Referrers>>,
     hints: Hints,
 }
 
@@ -80,9 +80,11 @@ impl Arriving {
             uri: uri.clone(),
             cookies: all(transport != Transport::Header, header::COOKIE),
             authorizations: all(transport != Transport::Cookie, header::AUTHORIZATION),
-            referrers: config.own_hosts.as_ref().map(|_| Referrers {
-                referrer: headers.get(header::REFERER).cloned(),
-                host: headers.get(header::HOST).cloned(),
+            referrers: config.own_hosts.as_ref().map(|_| {
+                Box::new(Referrers {
+                    referrer: headers.get(header::REFERER).cloned(),
+                    host: headers.get(header::HOST).cloned(),
+                })
             }),
             hints: config.client.hints(headers, extensions),
         }
@@ -128,10 +130,10 @@ impl Arriving {
 
     /// Whether a page of another site led here. Who does not say where they come from is not.
     fn is_foreign(&self, config: &Config) -> bool {
-        let (Some(own), Some(Referrers { referrer, host })) = (&config.own_hosts, &self.referrers)
-        else {
+        let (Some(own), Some(said)) = (&config.own_hosts, &self.referrers) else {
             return false;
         };
+        let Referrers { referrer, host } = &**said;
         let Some(referrer) = referrer else {
             return false;
         };

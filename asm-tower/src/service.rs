@@ -75,7 +75,8 @@ pin_project! {
         #[pin]
         inner: F,
         renewals: Renewals,
-        answer: Option<Answer<B>>,
+        // Of a request that asked for its session. Apart, so that the others move less.
+        answer: Option<Box<Answer<B>>>,
         request: RunningRequest,
     }
 }
@@ -106,7 +107,7 @@ where
             if lease.is_answered_untouched() {
                 return Poll::Ready(Ok(response.map(|body| ResponseBody::handlers(body, lease))));
             }
-            *this.answer = Some(Answer::to(response, lease));
+            *this.answer = Some(Box::new(Answer::to(response, lease)));
         }
         let Some(answer) = this.answer else {
             return Poll::Pending;
