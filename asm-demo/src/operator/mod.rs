@@ -1,16 +1,30 @@
 //! What operators do to the sessions that are there: a module for each command.
 //!
-//! - [`Target`]: where the sessions are, and how to answer. Every command has it.
+//! - [`Target`]: where the sessions are, and how to answer. Every command has it, but for `copy`, which
+//!   has two places.
 //! - [`run`]: opens them, runs the command, and makes an exit code of how it ended.
+//! - [`consent`]: asks before something is ended that users would miss.
 
+pub(crate) mod copy;
+pub(crate) mod inspect;
+pub(crate) mod revoke;
+pub(crate) mod stats;
 pub(crate) mod sweep;
+pub(crate) mod unlock;
+
+mod codecs;
+mod place;
+mod progress;
 
 use std::{
-    io::{self, Write},
+    io::{self, BufRead, IsTerminal, Write},
     process::ExitCode,
+    str::FromStr,
+    time::Duration,
 };
 
-use asm_session::Sessions;
+use asm_core::Key;
+use asm_session::{Sessions, SessionsBuilder};
 use clap::{Args, CommandFactory, error::ErrorKind};
 use serde::Serialize;
 
@@ -24,7 +38,17 @@ pub(crate) struct Target {
     #[arg(long, value_name = "DRIVER")]
     driver: DriverName,
 
-    /// Answer with one JSON object.
+    #[command(flatten)]
+    keys: codecs::Keys,
+
+    #[command(flatten)]
+    answers: Answers,
+}
+
+/// How to answer.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Answers {
+    /// Answer with JSON: an object on each line.
     #[arg(long)]
     json: bool,
 }
@@ -34,7 +58,7 @@ pub(crate) struct Target {
 pub(crate) enum Ended {
     /// All of it is done.
     Well,
-    /// Some of it could not be done.
+    /// Some of it could not be done, or there was nothing to do it to.
     InPart,
     /// It was told to end before its time.
     Early,
@@ -57,19 +81,33 @@ pub(crate) fn run(
     target: &Target,
     command: impl AsyncFnOnce(&Sessions) -> Result<Ended, Failure>,
 ) -> ExitCode {
-    if target.driver == DriverName::Memory {
-        let wrong = "the memory of this process has no sessions yet; choose another --driver";
-        Cli::command()
-            .error(ErrorKind::ValueValidation, wrong)
-            .exit()
-    }
-    let ended = runtime().map_err(Failure::from).and_then(|runtime| {
-        runtime.block_on(async {
-            let driver = target.driver.existing().await?;
-            let sessions = Sessions::builder(driver).build()?;
-            command(&sessions).await
-        })
-    });
+    run_with(name, target, |builder| builder, command)
+}
+
+/// The same on sessions that are set up in a certain way.
+fn run_with(
+    name: &str,
+    target: &Target,
+    set: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
+    command: impl AsyncFnOnce(&Sessions) -> Result<Ended, Failure>,
+) -> ExitCode {
+    target.driver.check_outlives_the_process();
+    in_runtime(name, async {
+        let driver = target.driver.existing().await?;
+        let builder = target.keys.set(Sessions::builder(driver));
+        let sessions = set(builder).build()?;
+        command(&sessions).await
+    })
+}
+
+/// Runs a command, and makes an exit code of how it ended.
+fn in_runtime(name: &str, command: impl Future<Output = Result<Ended, Failure>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = runtime
+        .map_err(Failure::from)
+        .and_then(|runtime| runtime.block_on(command));
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::InPart) => ExitCode::from(1),
@@ -81,9 +119,18 @@ pub(crate) fn run(
     }
 }
 
-impl Target {
+impl DriverName {
+    /// Ends the process unless there can be sessions.
+    fn check_outlives_the_process(&self) {
+        if *self == Self::Memory {
+            wrong("the memory of this process has no sessions yet; choose another driver");
+        }
+    }
+}
+
+impl Answers {
     /// Prints what there is to say: as JSON, or for people.
-    fn answer(&self, answer: &impl Serialize, words: &str) -> io::Result<()> {
+    fn print(self, answer: &impl Serialize, words: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string(answer)?)
@@ -93,8 +140,138 @@ impl Target {
     }
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+/// Ends the process: the arguments make no sense.
+fn wrong(why: &str) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, why).exit()
+}
+
+/// A session, by the public half of its id: 32 hex digits.
+///
+/// What is not one is not repeated by the error: it may be a whole id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle(pub(crate) Key);
+
+impl FromStr for Handle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Key::from_hex(text).map(Self).ok_or_else(|| {
+            "a handle is 32 lowercase hex digits, as logs and lists show it; an id is none".into()
+        })
+    }
+}
+
+/// Handles as they came, so that no error of the command line repeats one that is none.
+pub(crate) fn handles(texts: &[String]) -> Vec<Key> {
+    let handle = |text: &String| match text.parse::<Handle>() {
+        Ok(Handle(key)) => key,
+        Err(why) => wrong(&why),
+    };
+    texts.iter().map(handle).collect()
+}
+
+/// Whether what would end something is to be done.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Consent {
+    /// Do it without asking.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Consent {
+    /// Asks whoever sits at the terminal. Where nobody does, `--yes` must have said so.
+    fn to(self, what: &str) -> io::Result<bool> {
+        if self.yes {
+            return Ok(true);
+        }
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            wrong(&format!("{what}: there is nobody to be asked; say --yes"));
+        }
+        asked(what, &mut io::stdin().lock(), &mut io::stderr().lock())
+    }
+}
+
+/// Only a yes is one.
+fn asked(what: &str, from: &mut impl BufRead, to: &mut impl Write) -> io::Result<bool> {
+    write!(to, "{what}? [y/N] ")?;
+    to.flush()?;
+    let mut answer = String::new();
+    from.read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES"))
+}
+
+/// What is said when it was not wanted.
+const NOTHING_DONE: &str = "nothing was done";
+
+/// A time as operators like it: the two largest parts.
+fn spelled(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .skip_while(|(count, _)| *count == 0)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    match told.is_empty() {
+        true => format!("{} ms", time.as_millis()),
+        false => told.join(" "),
+    }
+}
+
+/// Bytes as operators like them.
+fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, meant) in [
+            ("y\n", true),
+            ("Yes \n", true),
+            ("\n", false),
+            ("", false),
+            ("no\n", false),
+            ("yesterday\n", false),
+        ] {
+            let mut shown = Vec::new();
+            let said = asked("End it", &mut answer.as_bytes(), &mut shown);
+            assert_eq!(said.expect("it reads"), meant, "{answer:?}");
+            assert_eq!(shown, b"End it? [y/N] ");
+        }
+    }
+
+    #[test]
+    fn a_handle_is_told_from_an_id_which_is_not_repeated() {
+        assert!("0123456789abcdef0123456789abcdef".parse::<Handle>().is_ok());
+        let id = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJw";
+        for wrong in [id, "", "0123456789ABCDEF0123456789ABCDEF"] {
+            let why = wrong.parse::<Handle>().expect_err("no handle");
+            assert!(!why.contains(id));
+        }
+    }
+
+    #[test]
+    fn times_are_told_by_their_largest_parts() {
+        for (seconds, told) in [
+            (0.25, "250 ms"),
+            (59.0, "59 s"),
+            (61.0, "1 min 1 s"),
+            (3600.0, "1 h"),
+            (90_000.0, "1 d 1 h"),
+            (86_460.0, "1 d"),
+        ] {
+            assert_eq!(spelled(Duration::from_secs_f64(seconds)), told);
+        }
+    }
 }

@@ -1,24 +1,22 @@
 //! `sweep`: removes the sessions whose life is over.
 
 use std::{
-    future,
     num::{NonZeroU64, NonZeroUsize},
     ops::ControlFlow,
     process::ExitCode,
-    str::FromStr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::Instant,
 };
 
-use asm_session::{Cursor, Sessions, SweepProgress};
+use asm_session::{Sessions, SweepProgress};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Ended, Failure, Target, run};
+use super::{
+    Ended, Failure, Target,
+    place::Place,
+    progress::{Interrupt, Progress},
+    run,
+};
 
 const EXIT_CODES: &str = "Exit codes:
   0  all that was over is removed
@@ -49,10 +47,6 @@ pub(crate) struct Arguments {
     from: Option<Place>,
 }
 
-/// A cursor, as it is printed and read.
-#[derive(Clone, Debug)]
-struct Place(Cursor);
-
 /// What is printed as JSON.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -72,24 +66,23 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
 }
 
 async fn sweep(arguments: &Arguments, sessions: &Sessions) -> Result<Ended, Failure> {
-    let (began, bar) = (Instant::now(), bar());
-    let interrupted = interrupted();
+    let (began, bar, interrupt) = (Instant::now(), Progress::begin(), Interrupt::listen());
     let mut batches = 0;
     let from = arguments.from.clone().map(|Place(cursor)| cursor);
     let swept = sessions.sweep(from, arguments.batch, |progress| {
-        show(&bar, progress);
+        bar.show(progress.done, told(progress));
         batches += 1;
         let enough = arguments.batches.is_some_and(|most| batches >= most.get());
-        if enough || interrupted.load(Ordering::Relaxed) {
+        if enough || interrupt.came() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     });
     let swept = swept.await?;
-    bar.finish_and_clear();
+    bar.end();
     let answer = Answer::of(swept, began);
-    arguments.target.answer(&answer, &answer.words())?;
+    arguments.target.answers.print(&answer, &answer.words())?;
     Ok(answer.ended())
 }
 
@@ -132,81 +125,17 @@ impl Answer {
     }
 }
 
-/// A bar on a terminal, nothing else elsewhere.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(PARTS);
-    let style = ProgressStyle::with_template("{wide_bar} {percent:>3} % {msg} {eta}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// How many parts the bar has.
-const PARTS: u64 = 10_000;
-
-fn show(bar: &ProgressBar, progress: &SweepProgress) {
-    match progress.done {
-        Some(done) => bar.set_position((done * PARTS as f64) as u64),
-        None => bar.unset_length(),
-    }
+/// What there is to say on the way.
+fn told(progress: &SweepProgress) -> String {
     let SweepProgress {
         examined, removed, ..
     } = progress;
-    bar.set_message(format!("{removed} of {examined} removed"));
-}
-
-/// Whether somebody has pressed Ctrl-C since; a second time ends the process.
-fn interrupted() -> Arc<AtomicBool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&interrupted);
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
-        }
-        told.store(true, Ordering::Relaxed);
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => std::process::exit(130),
-            Err(_) => future::pending().await,
-        }
-    });
-    interrupted
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
-            .collect();
-        let pairs = digits.filter(|digits| !digits.is_empty() && digits.len() % 2 == 0);
-        let bytes = pairs.map(|digits| {
-            let pairs = digits.chunks_exact(2);
-            pairs.map(|pair| pair[0] << 4 | pair[1]).collect::<Vec<_>>()
-        });
-        let bytes = bytes.ok_or("a place is what an earlier sweep has printed")?;
-        Ok(Self(Cursor(bytes.into())))
-    }
+    format!("{removed} of {examined} removed")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_reads_back_and_nothing_else_does() {
-        let place = Place(Cursor("3f/00ff".into()));
-        let read: Place = place.to_string().parse().expect("ours");
-        assert_eq!(read.0, place.0);
-        for foreign in ["", "3", "3g", "3f/00", "ääää"] {
-            assert!(foreign.parse::<Place>().is_err(), "{foreign:?}");
-        }
-    }
 
     #[test]
     fn how_it_ended_is_told_by_what_is_left() {
