@@ -58,6 +58,8 @@ pub(super) struct Log {
     pub(super) saved: Option<Duration>,
     /// How often it asked the store.
     pub(super) calls: u32,
+    /// Whether it has its session in hand.
+    pub(super) opened: bool,
     /// Why it was refused.
     pub(super) refused: Option<String>,
     pub(super) zombie: bool,
@@ -107,6 +109,11 @@ impl Lane {
 impl Log {
     pub(super) fn begin(&mut self, at: Duration) {
         self.whole = Some(Span { from: at, to: None });
+    }
+
+    /// Whether nothing more is to be expected of it.
+    pub(super) fn is_over(&self) -> bool {
+        self.whole.is_some_and(|whole| whole.to.is_some())
     }
 
     /// It is over, and so is whatever it had begun.

@@ -139,7 +139,10 @@ async fn end(mut interrupts: Interrupts, stop: watch::Sender<bool>) {
 }
 
 /// Ctrl-C, and on Unix what service managers send.
+/// From when it is made, none of them ends the process by itself.
 struct Interrupts {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
@@ -147,9 +150,11 @@ struct Interrupts {
 impl Interrupts {
     #[cfg(unix)]
     fn new() -> io::Result<Self> {
-        let kind = tokio::signal::unix::SignalKind::terminate();
-        let terminate = tokio::signal::unix::signal(kind)?;
-        Ok(Self { terminate })
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     #[cfg(not(unix))]
@@ -161,7 +166,7 @@ impl Interrupts {
     #[cfg(unix)]
     async fn next(&mut self) {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }

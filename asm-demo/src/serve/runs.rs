@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -9,13 +10,12 @@ use std::{
 use asm_session::{Key, LockMode};
 use tokio::sync::{Barrier, watch};
 
-use super::lane::Lane;
+use super::lane::{Lane, Log};
 
 /// How many runs are kept. The oldest goes first.
 const KEPT: usize = 64;
 
-/// How long a request waits for the others of its run to have read, at most: one of them may have
-/// failed.
+/// How long is waited for requests of a run to have read, at most: one of them may have failed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Requests that are sent together.
@@ -63,6 +63,30 @@ impl Run {
 
     pub(super) fn verdict(&self) -> Option<&str> {
         self.verdict.get().map(String::as_str)
+    }
+
+    /// Waits until each of these requests has its session in hand, or is over.
+    pub(super) async fn opened(&self, numbers: Range<usize>) {
+        self.until(numbers, |log| log.opened || log.is_over()).await;
+    }
+
+    /// Waits until each of these requests is over.
+    pub(super) async fn ended(&self, numbers: Range<usize>) {
+        self.until(numbers, Log::is_over).await;
+    }
+
+    async fn until(&self, numbers: Range<usize>, holds: impl Fn(&Log) -> bool) {
+        let mut changes = self.changes();
+        let all_hold = async {
+            while !self.lanes[numbers.clone()]
+                .iter()
+                .all(|lane| holds(&lane.log()))
+            {
+                // The run itself is who tells of changes, and it lives.
+                let _ = changes.changed().await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, all_hold).await;
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<()> {

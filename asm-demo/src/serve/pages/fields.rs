@@ -158,6 +158,7 @@ async fn fire(State(site): State<Site>, session: Session, headers: HeaderMap) ->
 async fn add(site: &Site, run: &Run, guise: &Guise, before: (i64, usize)) {
     let holding = site.visitor.post("/fields/hold", "", guise, run, HOLDER);
     let adding = async {
+        run.opened(HOLDER..HOLDER + 1).await;
         site.sessions.sleep(HEAD_START).await;
         join_all(ADDING.map(|number| site.visitor.post("/fields/hit", "", guise, run, number)))
             .await
@@ -213,7 +214,8 @@ fn verdict(run: &Run, clicks: i64, lines: usize) -> String {
 }
 
 /// Holds the lock for a while.
-async fn hold(State(site): State<Site>, _: Part, session: LockedSession) -> Result<StatusCode> {
+async fn hold(State(site): State<Site>, part: Part, session: LockedSession) -> Result<StatusCode> {
+    part.lane().note(|log, _| log.opened = true);
     session.insert("held", &true)?;
     site.sessions.sleep(HOLD).await;
     Ok(StatusCode::NO_CONTENT)

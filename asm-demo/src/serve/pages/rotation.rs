@@ -31,9 +31,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a request works.
 const WORK: Duration = Duration::from_millis(150);
 
-/// How long the first requests are under way before the id is renewed.
-const HEAD_START: Duration = Duration::from_millis(60);
-
 /// The requests: which one renews, and which ones come with which id.
 const UNDER_WAY: Range<usize> = 0..5;
 const RENEWAL: usize = 5;
@@ -86,7 +83,7 @@ async fn fire(
         let (site, run, old) = (site.clone(), Arc::clone(&run), old.clone());
         tokio::spawn(async move { send(&site, &run, &old, UNDER_WAY).await })
     };
-    site.sessions.sleep(HEAD_START).await;
+    run.opened(UNDER_WAY).await;
     let renewed = site
         .visitor
         .post("/rotation/renew", "", &old, &run, RENEWAL)
@@ -198,7 +195,10 @@ async fn hit(State(site): State<Site>, part: Part, lazy: LazySession) -> Result<
         return Ok(StatusCode::UNAUTHORIZED);
     }
     let zombie = session.is_zombie()?;
-    part.lane().note(|log, _| log.zombie = zombie);
+    part.lane().note(|log, _| {
+        log.opened = true;
+        log.zombie = zombie;
+    });
     session.add(COUNT, 1)?;
     site.sessions.sleep(WORK).await;
     Ok(StatusCode::NO_CONTENT)

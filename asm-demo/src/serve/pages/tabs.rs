@@ -31,7 +31,7 @@ const WORK: Duration = Duration::from_millis(400);
 /// How long the visitor's own slow save takes.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// When the second tab logs out.
+/// How long the first tab is at work when the second one logs out.
 const LATER: Duration = Duration::from_millis(150);
 
 /// How many changes wait to be looked at.
@@ -115,6 +115,7 @@ async fn play(site: &Site, run: &Run, mut guise: Guise) {
         return;
     };
     tokio::join!(post("/tabs/save", "", &guise, SAVE), async {
+        run.opened(SAVE..SAVE + 1).await;
         site.sessions.sleep(LATER).await;
         post("/sign-out", "", &guise, OUT).await
     })
@@ -159,8 +160,10 @@ fn judge(run: &Run, number: usize, answer: &Result<Answer, Unreachable>) {
 /// The first tab's save.
 async fn save(State(site): State<Site>, part: Part, lazy: LazySession) -> Result<StatusCode> {
     let session = lazy.open_in(part.run.mode).await?;
+    part.lane().note(|log, _| log.opened = true);
     session.insert(DRAFT, "Dear Sir or Madam")?;
     site.sessions.sleep(WORK).await;
+    part.run.ended(OUT..OUT + 1).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
