@@ -3,7 +3,7 @@
 //! - [`Target`]: where the sessions are, and how to answer. Every command has it, but for `copy`, which
 //!   has two places.
 //! - [`run`]: opens them, runs the command, and makes an exit code of how it ended.
-//! - [`consent`]: asks before something is ended that users would miss.
+//! - [`Consent`]: asks before something is ended that users would miss.
 
 pub(crate) mod copy;
 pub(crate) mod inspect;
