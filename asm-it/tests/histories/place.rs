@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use asm_core::Driver;
+use asm_core::{Clock, Driver};
+use asm_entry::TokioClock;
 use asm_file::{Durability, FileDriver};
 use asm_redis::RedisDriver;
 use asm_servers::{Proxy, Server};
@@ -17,6 +18,12 @@ const WAIT: Duration = Duration::from_secs(60);
 
 /// Shorter than the server is stopped now and then, longer than it takes to answer.
 const DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long who did not reach the server waits before it tries again.
+const RESPITE: Duration = Duration::from_millis(50);
+
+/// More than a server takes to come back, and fewer than for ever.
+const TRIES: u32 = 10_000;
 
 /// A storage that several processes can reach.
 #[derive(Debug)]
@@ -63,8 +70,16 @@ pub(crate) async fn driver(spelled: &str) -> Arc<dyn Driver> {
             Arc::new(driver.build().expect("a root"))
         }
         None => {
-            let driver = RedisDriver::builder().url(spelled).deadline(DEADLINE);
-            Arc::new(driver.connect().await.expect("a driver"))
+            let builder = || RedisDriver::builder().url(spelled).deadline(DEADLINE);
+            let clock = TokioClock::new();
+            // Who begins while the server is gone or its connections are cut tries again.
+            for _ in 0..TRIES {
+                match builder().connect().await {
+                    Ok(driver) => return Arc::new(driver),
+                    Err(_) => clock.sleep(RESPITE).await,
+                }
+            }
+            panic!("no server after {TRIES} tries");
         }
     }
 }

@@ -63,6 +63,9 @@ pub(crate) fn race(place: &Place, course: &Course) -> Tally {
     }
     let (history, mut tally) = (team.end(), Tally::default());
     nemesis.tell(&mut tally);
+    // A handle that nothing has happened to.
+    let driver = runtime.block_on(place::driver(&spelled));
+    let [_, plain] = place::modes(&driver);
     runtime.block_on(judged(&plain, &ids, &history, &mut tally));
     tally
 }
