@@ -28,13 +28,17 @@
 //! assert_eq!(lost[0].to_string(), "request 1 was acknowledged and is not there");
 //! ```
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use asm_core::Fence;
 use asm_session::{Client, SessionError, Sessions};
+use serde::{Deserialize, Serialize};
 
-/// What is known of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is known of one request. It can be sent from one process to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The number that it put into the list. No other request has it.
     pub op: u64,
@@ -51,7 +55,7 @@ pub struct Request {
 }
 
 /// What a request was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// Its number is in the list.
     Acknowledged,
@@ -62,7 +66,7 @@ pub enum Outcome {
 }
 
 /// A list, in as few bytes as it takes to tell whether another one begins with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prefix {
     /// Its length.
     pub len: usize,
@@ -208,10 +212,10 @@ fn outcome(saved: &Result<(), SessionError>) -> Outcome {
 
 /// Where each request stands.
 fn places(requests: &[Request], list: &[u64], wrong: &mut Vec<Violation>) -> HashMap<u64, usize> {
-    let sent: HashMap<_, _> = requests.iter().map(|request| (request.op, ())).collect();
+    let sent: HashSet<_> = requests.iter().map(|request| request.op).collect();
     let mut places = HashMap::new();
     for (place, op) in list.iter().enumerate() {
-        if !sent.contains_key(op) {
+        if !sent.contains(op) {
             wrong.push(Violation::Unsent(*op));
         }
         if places.insert(*op, place).is_some() {

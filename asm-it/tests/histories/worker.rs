@@ -12,6 +12,7 @@ use std::{
 use asm_session::Sessions;
 use asm_testkit::history::{Outcome, Prefix, Request, append};
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use crate::place;
 
@@ -29,7 +30,7 @@ pub(crate) const SESSIONS: &str = "ASM_IT_SESSIONS";
 pub(crate) const NUMBER: &str = "ASM_IT_NUMBER";
 
 /// One line: a request to the session of this number begins, or has ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) session: usize,
     pub(crate) request: Request,
@@ -135,54 +136,12 @@ fn say(line: Line) {
 
 impl Line {
     fn spelled(&self) -> String {
-        let request = &self.request;
-        let read = request.read.unwrap_or(Prefix::EMPTY);
-        let outcome = match request.outcome {
-            Outcome::Acknowledged => 'a',
-            Outcome::Refused => 'r',
-            Outcome::Unknown => 'u',
-        };
-        let or_none =
-            |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
-        format!(
-            "request {} {} {} {} {} {} {} {outcome}",
-            self.session,
-            request.op,
-            request.began,
-            or_none(request.ended),
-            or_none(request.read.map(|read| read.len as u64)),
-            read.digest,
-            or_none(request.fence),
-        )
+        serde_json::to_string(self).expect("numbers and names")
     }
 
     /// What [`say`] said; nothing if it is a line of another.
     pub(crate) fn parse(line: &str) -> Option<Self> {
-        let words: Vec<_> = line.strip_prefix("request ")?.split(' ').collect();
-        let [session, op, began, ended, len, digest, fence, outcome] = words[..] else {
-            return None;
-        };
-        let number = |word: &str| word.parse::<u64>().ok();
-        let read = number(len).zip(number(digest)).map(|(len, digest)| Prefix {
-            len: len as usize,
-            digest,
-        });
-        Some(Self {
-            session: session.parse().ok()?,
-            request: Request {
-                op: number(op)?,
-                began: number(began)?,
-                ended: number(ended),
-                read,
-                fence: number(fence),
-                outcome: match outcome {
-                    "a" => Outcome::Acknowledged,
-                    "r" => Outcome::Refused,
-                    "u" => Outcome::Unknown,
-                    _ => return None,
-                },
-            },
-        })
+        serde_json::from_str(line).ok()
     }
 }
 
@@ -201,9 +160,13 @@ fn a_line_is_read_as_it_was_said() {
             session: 3,
             request,
         };
-        assert_eq!(Line::parse(&line.spelled()), Some(line));
+        let spelled = line.spelled();
+        assert_eq!(Line::parse(&spelled), Some(line));
+        for end in 0..spelled.len() {
+            assert_eq!(Line::parse(&spelled[..end]), None, "a line that was cut");
+        }
     }
-    for other in ["", "running 1 test", "request", "request 1 2 3 - - 0 - x"] {
+    for other in ["", "running 1 test", "{}", "{\"session\":1}"] {
         assert_eq!(Line::parse(other), None);
     }
 }
