@@ -5,6 +5,7 @@
 //! with the least and the greatest beside them.
 
 mod cpu;
+mod given;
 mod options;
 mod report;
 mod rounds;
@@ -12,6 +13,7 @@ mod rss;
 mod spread;
 
 pub use cpu::{cpu_time, thread_cpu_time};
+pub use given::{key, op, stamp};
 pub use options::Options;
 pub use report::{Goal, Report, Row, Unit};
 pub use rounds::{cpu_seconds_for_one, rounds, seconds_for_one, try_rounds};

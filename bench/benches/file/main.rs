@@ -9,11 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, rounds, seconds_for_one};
-use asm_core::{
-    Create, Epoch, Guard, Key, OpId, Open, Opened, Proof, Proofs, Save, SessionStore, Snapshot,
-    Stamp, Version, Written,
-};
+use asm_bench::{Goal, Options, Report, Row, Unit, key, op, rounds, seconds_for_one, stamp};
+use asm_core::{Create, Guard, Open, Opened, Save, SessionStore, Snapshot, Version, Written};
 use asm_file::{Durability, FileDriver};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -216,11 +213,6 @@ fn pick(of: u32) -> u32 {
     fastrand::u32(..of)
 }
 
-fn key(session: u32) -> Key {
-    let spread = u128::from(session).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    Key::from_bytes(spread.to_be_bytes())
-}
-
 /// Sessions of 1 KiB in the driver.
 struct Root {
     driver: FileDriver,
@@ -275,20 +267,6 @@ impl Root {
             Ok(Written::Done { version, .. }) => version,
             other => panic!("nobody else saves, and the answer was {other:?}"),
         }
-    }
-}
-
-fn op() -> OpId {
-    OpId::from_bytes(fastrand::u64(..).to_be_bytes())
-}
-
-fn stamp() -> Stamp {
-    Stamp {
-        epoch: Epoch::new(1),
-        proofs: Proofs {
-            current: Proof::from_bytes([1; 16]),
-            pending: None,
-        },
     }
 }
 

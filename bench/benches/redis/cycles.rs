@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, cpu_time, quantile, rounds};
+use asm_bench::{Goal, Options, Report, Row, Unit, cpu_time, key, op, quantile, rounds, stamp};
 use asm_core::{
-    Claim, Create, Epoch, Guard, Key, Label, LockToken, OpId, Open, OpenLock, Opened, OpenedLock,
-    Proof, Proofs, Save, SessionStore, Snapshot, Stamp, Written,
+    Claim, Create, Guard, Label, LockToken, Open, OpenLock, Opened, OpenedLock, Save, SessionStore,
+    Snapshot, Written,
 };
 use asm_redis::RedisDriver;
 use asm_servers::Server;
@@ -240,25 +240,6 @@ async fn create(driver: &RedisDriver, session: u32) {
 fn session(caller: u32, count: u32) -> u32 {
     let each = SESSIONS / CALLERS;
     caller * each + count % each
-}
-
-fn op() -> OpId {
-    OpId::from_bytes(fastrand::u64(..).to_be_bytes())
-}
-
-fn stamp() -> Stamp {
-    Stamp {
-        epoch: Epoch::new(1),
-        proofs: Proofs {
-            current: Proof::from_bytes([1; 16]),
-            pending: None,
-        },
-    }
-}
-
-fn key(session: u32) -> Key {
-    let spread = u128::from(session).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    Key::from_bytes(spread.to_be_bytes())
 }
 
 /// How much processor time the server has had, in seconds.

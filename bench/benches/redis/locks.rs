@@ -5,10 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, quantile};
+use asm_bench::{Goal, Options, Report, Row, Unit, op, quantile, stamp};
 use asm_core::{
-    Acquired, Claim, Create, Epoch, Key, Label, LockStore, LockToken, LockWish, OpId, Proof,
-    Proofs, SessionStore, Stamp,
+    Acquired, Claim, Create, Epoch, Key, Label, LockStore, LockToken, LockWish, SessionStore, Stamp,
 };
 use asm_redis::RedisDriver;
 use asm_servers::Server;
@@ -122,15 +121,9 @@ async fn burst(
     let key = Key::from_bytes(fastrand::u128(..).to_be_bytes());
     let epoch = Epoch::new(fastrand::u64(..));
     let create = Create {
-        op: OpId::from_bytes(fastrand::u64(..).to_be_bytes()),
+        op: op(),
         resend: false,
-        stamp: Stamp {
-            epoch,
-            proofs: Proofs {
-                current: Proof::from_bytes([1; 16]),
-                pending: None,
-            },
-        },
+        stamp: Stamp { epoch, ..stamp() },
         data: DATA.to_vec().into(),
         ttl: TTL,
         lock: None,
