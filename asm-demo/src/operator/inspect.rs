@@ -7,7 +7,7 @@ use asm_session::{ClientKind, Sessions, StoredSession};
 use clap::Parser;
 use serde::Serialize;
 
-use super::{Ended, Failure, Target, bytes, handles, run, spelled};
+use super::{Ended, Failure, Target, bytes, handle, run, spelled};
 
 const EXIT_CODES: &str = "Exit codes:
   0  each session is there, and was shown
@@ -77,7 +77,7 @@ struct Waiter {
 
 /// Runs the command.
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
-    let handles = handles(&arguments.handles);
+    let handles: Vec<_> = arguments.handles.iter().map(|text| handle(text)).collect();
     run("inspect", &arguments.target, async |sessions| {
         let mut ended = Ended::Well;
         for handle in &handles {

@@ -19,7 +19,6 @@ mod progress;
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     process::ExitCode,
-    str::FromStr,
     time::Duration,
 };
 
@@ -145,29 +144,16 @@ fn wrong(why: &str) -> ! {
     Cli::command().error(ErrorKind::ValueValidation, why).exit()
 }
 
-/// A session, by the public half of its id: 32 hex digits.
-///
-/// What is not one is not repeated by the error: it may be a whole id.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Handle(pub(crate) Key);
-
-impl FromStr for Handle {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Key::from_hex(text).map(Self).ok_or_else(|| {
-            "a handle is 32 lowercase hex digits, as logs and lists show it; an id is none".into()
-        })
-    }
+/// A session, by the public half of its id. A text that is none ends the process: here, and not
+/// where the command line is read, so that no error repeats it.
+pub(crate) fn handle(text: &str) -> Key {
+    parsed(text).unwrap_or_else(|why| wrong(why))
 }
 
-/// Handles as they came, so that no error of the command line repeats one that is none.
-pub(crate) fn handles(texts: &[String]) -> Vec<Key> {
-    let handle = |text: &String| match text.parse::<Handle>() {
-        Ok(Handle(key)) => key,
-        Err(why) => wrong(&why),
-    };
-    texts.iter().map(handle).collect()
+/// What is no handle is not repeated by the error: it may be a whole id.
+fn parsed(text: &str) -> Result<Key, &'static str> {
+    Key::from_hex(text)
+        .ok_or("a handle is 32 lowercase hex digits, as logs and lists show it; an id is none")
 }
 
 /// Whether what would end something is to be done.
@@ -253,10 +239,10 @@ mod tests {
 
     #[test]
     fn a_handle_is_told_from_an_id_which_is_not_repeated() {
-        assert!("0123456789abcdef0123456789abcdef".parse::<Handle>().is_ok());
+        assert!(parsed("0123456789abcdef0123456789abcdef").is_ok());
         let id = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJw";
         for wrong in [id, "", "0123456789ABCDEF0123456789ABCDEF"] {
-            let why = wrong.parse::<Handle>().expect_err("no handle");
+            let why = parsed(wrong).expect_err("no handle");
             assert!(!why.contains(id));
         }
     }

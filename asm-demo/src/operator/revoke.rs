@@ -7,7 +7,7 @@ use asm_session::{Sessions, SessionsBuilder};
 use clap::{ArgGroup, Parser};
 use serde::Serialize;
 
-use super::{Consent, Ended, Failure, NOTHING_DONE, Target, handles, run_with, wrong};
+use super::{Consent, Ended, Failure, NOTHING_DONE, Target, handle, run_with, wrong};
 
 const EXIT_CODES: &str = "Exit codes:
   0  all of them are over
@@ -55,8 +55,8 @@ struct Answer {
 
 /// Runs the command.
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
-    let named = handles(&arguments.handles);
-    let keep = handles(arguments.keep.as_slice()).pop();
+    let named: Vec<Key> = arguments.handles.iter().map(|text| handle(text)).collect();
+    let keep = arguments.keep.as_deref().map(handle);
     let key = arguments.subject_key.as_deref().map(subject_key);
     let keyed = |builder: SessionsBuilder| match &key {
         Some(key) => builder.subject_key(key),

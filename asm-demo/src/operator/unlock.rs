@@ -7,7 +7,7 @@ use asm_session::Sessions;
 use clap::Parser;
 use serde::Serialize;
 
-use super::{Consent, Ended, Failure, NOTHING_DONE, Target, handles, run};
+use super::{Consent, Ended, Failure, NOTHING_DONE, Target, handle, run};
 
 const EXIT_CODES: &str = "Exit codes:
   0  the lock is free, or the next one's who waited
@@ -49,8 +49,7 @@ struct Answer {
 
 /// Runs the command.
 pub(crate) fn main(arguments: &Arguments) -> ExitCode {
-    // A command line without exactly one handle is refused before.
-    let handle = handles(std::slice::from_ref(&arguments.handle))[0];
+    let handle = handle(&arguments.handle);
     run("unlock", &arguments.target, async |sessions: &Sessions| {
         let question = format!("End the lock of {handle} by force");
         let broken = match arguments.consent.to(&question)? {
