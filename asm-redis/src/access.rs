@@ -5,15 +5,15 @@ use std::{
     time::Duration,
 };
 
-use asm_core::Result;
+use asm_core::{Error, ErrorKind, Result};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    RedisConnectionInfo, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 
 use crate::{
     builder::{invalid, parse},
-    errors,
+    errors::{self, Failure},
 };
 
 /// Where connections come from.
@@ -254,24 +254,34 @@ impl<'a> Several<'a> {
     }
 }
 
-/// Who is master, as the sentinels tell it.
-pub(crate) async fn ask_sentinels(
+/// The master, and a connection to it: the first that a sentinel names and that has the role. After
+/// a failover the sentinels learn of the new one at different moments, so all of them are asked.
+/// Source: "Guidelines for Redis clients with support for Redis Sentinel", redis.io.
+pub(crate) async fn find_master(
     sentinels: &[Client],
     name: &str,
     access: &Access,
-) -> Result<Client> {
+) -> Result<(Client, MultiplexedConnection), Failure> {
+    let mut tried = Vec::new();
     let mut last = None;
     for sentinel in sentinels {
         match ask_sentinel(sentinel, name, access.connect_timeout).await {
-            Ok(Some((host, port))) => return access.node(host, port),
+            Ok(Some(address)) if tried.contains(&address) => {}
+            Ok(Some(address)) => {
+                tried.push(address.clone());
+                match connect_to_master(address, access).await {
+                    Ok(found) => return Ok(found),
+                    Err(failure) => last = Some(failure),
+                }
+            }
             Ok(None) => {}
-            Err(error) => last = Some(error),
+            Err(error) if tried.is_empty() => last = Some(errors::broken(&error, false)),
+            // How a master failed says more.
+            Err(_) => {}
         }
     }
-    Err(match last {
-        Some(error) => errors::of(&error),
-        None => invalid("no sentinel knows a master of this name"),
-    })
+    let unknown = || Failure::Final(invalid("no sentinel knows a master of this name"));
+    Err(last.unwrap_or_else(unknown))
 }
 
 async fn ask_sentinel(
@@ -284,7 +294,44 @@ async fn ask_sentinel(
     ask.arg("get-master-addr-by-name").arg(name);
     tokio::time::timeout(timeout, ask.query_async(&mut connection))
         .await
-        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+        .unwrap_or_else(|_| Err(timed_out()))
+}
+
+async fn connect_to_master(
+    (host, port): (String, u16),
+    access: &Access,
+) -> Result<(Client, MultiplexedConnection), Failure> {
+    let client = access.node(host, port).map_err(Failure::Final)?;
+    let connected = async {
+        let mut connection = connect(&client, access.connect_timeout).await?;
+        let is_master = is_master(&mut connection, access.connect_timeout).await?;
+        Ok((connection, is_master))
+    };
+    match connected.await {
+        Ok((connection, true)) => Ok((client, connection)),
+        Ok((_, false)) => Err(Failure::Later(Error::new(
+            ErrorKind::ReadOnly,
+            "the server that the sentinels name is not the master",
+        ))),
+        Err(error) => Err(errors::broken(&error, false)),
+    }
+}
+
+/// Sentinels may name one that is master no more.
+async fn is_master(
+    connection: &mut MultiplexedConnection,
+    timeout: Duration,
+) -> Result<bool, redis::RedisError> {
+    let role = redis::cmd("ROLE");
+    let role = tokio::time::timeout(timeout, role.query_async::<Value>(connection)).await;
+    let Value::Array(role) = role.unwrap_or_else(|_| Err(timed_out()))? else {
+        return Ok(false);
+    };
+    Ok(matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"))
+}
+
+fn timed_out() -> redis::RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 #[cfg(test)]

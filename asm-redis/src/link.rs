@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    access::{Topology, ask_sentinels, connect},
+    access::{Topology, connect, find_master},
     builder::invalid,
     counters::Tally,
     errors::{self, Failure},
@@ -386,11 +386,7 @@ impl Links {
                 },
                 _,
             ) => {
-                let client = ask_sentinels(sentinels, name, access).await;
-                let client = client.map_err(unreachable_now)?;
-                let connection = connect(&client, access.connect_timeout).await;
-                let mut connection = connection.map_err(|error| errors::broken(&error, false))?;
-                check_role(&mut connection, access.connect_timeout).await?;
+                let (_, connection) = find_master(sentinels, name, access).await?;
                 return Ok(connection);
             }
             (Topology::Cluster { access, .. }, Some((host, port))) => {
@@ -429,7 +425,10 @@ impl Links {
                 sentinels,
                 name,
                 access,
-            } => ask_sentinels(sentinels, name, access).await,
+            } => {
+                let found = find_master(sentinels, name, access).await;
+                found.map(|(client, _)| client).map_err(Failure::into_error)
+            }
             Topology::Cluster { nodes, access } => {
                 let known: Vec<_> = lock(&self.cluster.nodes).keys().cloned().collect();
                 match known.len() {
@@ -706,13 +705,6 @@ fn too_late(sent: bool) -> Failure {
     Failure::Broken { error, sent }
 }
 
-fn unreachable_now(error: Error) -> Failure {
-    match error.kind() {
-        ErrorKind::Unavailable | ErrorKind::Timeout => Failure::Broken { error, sent: false },
-        _ => Failure::Final(error),
-    }
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "a real server is given real time"
@@ -745,34 +737,6 @@ async fn from_pool(
         }
         Err(_) => Err(too_late(false)),
     }
-}
-
-/// Sentinels may name one that is master no more.
-async fn check_role(
-    connection: &mut MultiplexedConnection,
-    longest: Duration,
-) -> Result<(), Failure> {
-    let role = redis::cmd("ROLE");
-    let role = timeout(longest, role.query_async::<Value>(connection)).await;
-    let role = role.map_err(|_| too_late(false))?;
-    let role = match role {
-        Ok(role) => role,
-        Err(error) => return Err(errors::broken(&error, false)),
-    };
-    let is_master = match &role {
-        Value::Array(parts) => matches!(
-            parts.first(),
-            Some(Value::BulkString(role)) if role == b"master"
-        ),
-        _ => false,
-    };
-    if is_master {
-        return Ok(());
-    }
-    Err(Failure::Later(Error::new(
-        ErrorKind::ReadOnly,
-        "the server that the sentinels name is not the master",
-    )))
 }
 
 async fn slots_of(client: &Client, longest: Duration) -> Result<Vec<(u16, u16, Address)>, Failure> {
