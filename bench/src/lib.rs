@@ -9,13 +9,15 @@ mod given;
 mod options;
 mod report;
 mod rounds;
+mod row;
 mod rss;
 mod spread;
 
 pub use cpu::{cpu_time, thread_cpu_time};
 pub use given::{key, op, stamp};
 pub use options::Options;
-pub use report::{Goal, Report, Row, Unit};
+pub use report::{Report, read, write};
 pub use rounds::{cpu_seconds_for_one, rounds, seconds_for_one, try_rounds};
+pub use row::{Goal, HEADS, Point, Row, Unit};
 pub use rss::resident;
 pub use spread::{Spread, quantile};

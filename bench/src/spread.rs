@@ -1,9 +1,9 @@
 //! What several rounds gave.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What several rounds gave: the least, the median, the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The least.
     pub min: f64,

@@ -70,6 +70,11 @@ impl fmt::Display for Tally {
         for violation in self.wrong.iter().take(10) {
             writeln!(f, "{violation}")?;
         }
-        write!(f, "{} violations", self.wrong.len())
+        write!(
+            f,
+            "{} violations in {} acknowledged requests",
+            self.wrong.len(),
+            self.acknowledged()
+        )
     }
 }

@@ -48,11 +48,11 @@ pub(crate) fn print(options: &Options) -> io::Result<()> {
     let mut cells = vec![Vec::new(); lines.len()];
     for (_, plain) in &contents {
         let coded: Vec<Vec<u8>> = lines.iter_mut().map(|(_, one)| one.write(plain)).collect();
-        let write = rounds(options.rounds, &mut lines, |(_, one)| {
+        let write = rounds(options.rounds(), &mut lines, |(_, one)| {
             rate(|| drop(black_box(one.write(black_box(plain)))))
         });
         let mut pairs: Vec<_> = lines.iter_mut().zip(&coded).collect();
-        let read = rounds(options.rounds, &mut pairs, |((_, one), coded)| {
+        let read = rounds(options.rounds(), &mut pairs, |((_, one), coded)| {
             rate(|| assert_eq!(one.read(black_box(coded), plain.len()).len(), plain.len()))
         });
         for (line, coded) in coded.iter().enumerate() {

@@ -79,12 +79,12 @@ impl Course {
         let name = codec.name();
         let kib = plain.len() >> 10;
 
-        let write = rounds(options.rounds, &mut [true, false], |ours| match ours {
+        let write = rounds(options.rounds(), &mut [true, false], |ours| match ours {
             true => rate(|| encode(&codec, plain)),
             false => rate(|| yardstick.write(plain)),
         });
         let read = rounds(
-            options.rounds,
+            options.rounds(),
             &mut [true, false],
             |is_ours| match is_ours {
                 true => rate(|| decode(&codec, &ours, plain.len())),

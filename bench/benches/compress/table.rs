@@ -54,14 +54,14 @@ fn codecs() -> Vec<(&'static str, Compress)> {
 fn cell(options: &Options, codec: &Compress, plain: &Bytes) -> String {
     let codec = codec.clone().keep_raw(Ratio::default());
     let micros = |rates: &[f64]| 1e6 / Spread::of(rates).median;
-    let write = rounds(options.rounds, &mut [()], |()| {
+    let write = rounds(options.rounds(), &mut [()], |()| {
         rate(|| encode(&codec, plain))
     });
     let write = micros(&write[0]);
     let Some(coded) = coded(&codec, plain) else {
         return format!("as it is ({write:.1})");
     };
-    let read = rounds(options.rounds, &mut [()], |()| {
+    let read = rounds(options.rounds(), &mut [()], |()| {
         rate(|| decode(&codec, &coded, plain.len()))
     });
     let ratio = plain.len() as f64 / coded.len() as f64;

@@ -1,4 +1,5 @@
-//! Rows F1 and F2: what the file driver costs, against the same calls of the standard library.
+//! Rows F1 and F2: what the file driver costs, against the same calls of the standard library. Row G3:
+//! what becomes of that with more sessions.
 
 use std::{
     error::Error,
@@ -51,11 +52,9 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         for (root, level) in roots.iter().zip(levels) {
             save(options, &mut report, &runtime, root, &bare, level);
         }
-        // Both new: a file system remembers for minutes where files were removed, and is slower there.
-        let root =
-            |name, sessions| Root::new(&place.path().join(name), levels[0], sessions, &runtime);
-        let (many, few) = (root("many", MANY), root("few", SESSIONS));
-        size(options, &mut report, &runtime, &few, &many);
+    }
+    if options.wants("F1") || options.wants("G3") {
+        growth(options, &mut report, &runtime, place.path());
     }
     if options.wants("F2") {
         parallel(options, &mut report, &runtime, &roots[0], &bare);
@@ -71,7 +70,7 @@ fn read(options: &Options, report: &mut Report, runtime: &Runtime, root: &Root, 
         Box::new(|| each(|| runtime.block_on(async { bare.read_here(pick(SESSIONS)) }))),
         Box::new(|| each(|| runtime.block_on(bare.read(pick(SESSIONS))))),
     ];
-    let figures = rounds(options.rounds, &mut turns, |turn| turn());
+    let figures = rounds(options.rounds(), &mut turns, |turn| turn());
     let yardsticks = ["fs::read", "spawn_blocking(fs::read)"];
     for (yardstick, theirs) in yardsticks.into_iter().zip(&figures[1..]) {
         let what = format!("read, 1 caller, against {yardstick}");
@@ -108,7 +107,7 @@ fn save(
         }),
         Box::new(|| each(|| runtime.block_on(bare.write(pick(SESSIONS), level)))),
     ];
-    let figures = rounds(options.rounds, &mut turns, |turn| turn());
+    let figures = rounds(options.rounds(), &mut turns, |turn| turn());
     let what = format!("save, {level:?}, against write + rename on a thread, synced alike");
     let goal = Goal::RatioAtMost(1.3);
     report.add(Row::new(
@@ -121,28 +120,39 @@ fn save(
     ));
 }
 
-fn size(options: &Options, report: &mut Report, runtime: &Runtime, few: &Root, many: &Root) {
-    // The same number of them is in use: a file that is replaced while the last one is still on its
-    // way to the disk takes longer, and the fewer there are the more often that is so.
-    let cycle = |root: &Root| {
-        each(|| {
-            let session = pick(SESSIONS);
-            let version = runtime.block_on(root.read(session)).version;
-            runtime.block_on(root.save(session, version));
-        })
+/// The same number of them is in use: a file that is replaced while the last one is still on its way to
+/// the disk takes longer, and the fewer there are the more often that is so.
+fn cycle(runtime: &Runtime, root: &Root) -> f64 {
+    each(|| {
+        let session = pick(SESSIONS);
+        let version = runtime.block_on(root.read(session)).version;
+        runtime.block_on(root.save(session, version));
+    })
+}
+
+/// All new: a file system remembers for minutes where files were removed, and is slower there.
+fn growth(options: &Options, report: &mut Report, runtime: &Runtime, place: &Path) {
+    let sizes = options.sizes(MANY);
+    let new = |size: &u32| {
+        let place = place.join(size.to_string());
+        Root::new(&place, Durability::Atomic, *size, runtime)
     };
-    let mut turns: [Turn<'_>; 2] = [Box::new(|| cycle(many)), Box::new(|| cycle(few))];
-    let figures = rounds(options.rounds, &mut turns, |turn| turn());
-    let what = "read + save, 100,000 sessions in one root against 1,000";
-    let goal = Goal::RatioAtMost(1.5);
-    report.add(Row::new(
-        "F1",
-        what,
-        Unit::Milliseconds,
-        &figures[0],
-        &figures[1],
-        goal,
-    ));
+    let mut roots: Vec<Root> = sizes.iter().map(new).collect();
+    let figures = rounds(options.rounds(), &mut roots, |root| cycle(runtime, root));
+    for (size, ours) in sizes.iter().zip(&figures) {
+        let row = |id, goal| {
+            let what = format!("file: open + save among {size} sessions in one root, against 1000");
+            let unit = Unit::Milliseconds;
+            Row::new(id, what, unit, ours, &figures[0], goal)
+        };
+        if options.wants("G3") {
+            let point = row("G3", Goal::None).point("file", "sessions", (*size).into());
+            report.add(point);
+        }
+        if options.wants("F1") && size == sizes.last().unwrap_or(&0) {
+            report.add(row("F1", Goal::RatioAtMost(1.5)));
+        }
+    }
 }
 
 fn parallel(options: &Options, report: &mut Report, runtime: &Runtime, root: &Root, bare: &Bare) {
@@ -165,7 +175,7 @@ fn parallel(options: &Options, report: &mut Report, runtime: &Runtime, root: &Ro
             })
         }),
     ];
-    let figures = rounds(options.rounds, &mut turns, |turn| turn());
+    let figures = rounds(options.rounds(), &mut turns, |turn| turn());
     let what = "read, 16 tasks, against spawn_blocking(fs::read)";
     let goal = Goal::RatioAtLeast(0.9);
     report.add(Row::new(

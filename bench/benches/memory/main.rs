@@ -1,6 +1,8 @@
-//! Rows M1 to M4: what the memory driver costs.
+//! Rows M1 to M4: what the memory driver costs. Rows G1, G4 and G7: what becomes of that with more
+//! sessions and callers.
 
 mod contenders;
+mod growth;
 mod pause;
 mod size;
 mod speed;
@@ -29,5 +31,6 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     speed::rows(options, &mut report)?;
     size::row(options, &mut report)?;
     pause::row(options, &mut report)?;
+    growth::rows(options, &mut report)?;
     Ok(report.end(options)?)
 }

@@ -1,4 +1,4 @@
-//! M4: what those who open sessions notice of a sweep.
+//! M4: what those who open sessions notice of a sweep. G7: how long it takes.
 
 use std::{
     error::Error,
@@ -32,7 +32,8 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
         return Ok(());
     }
     let (mut steps, mut swept, mut calm) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
+    let mut sweeps = Vec::new();
+    for _ in 0..options.rounds() {
         let driver = half_over()?;
         let (mut took, mut step) = (Duration::ZERO, Duration::ZERO);
         swept.push(longest_open(&driver, || {
@@ -41,6 +42,7 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
             took = began.elapsed();
         }));
         steps.push(step.as_secs_f64() * 1e3);
+        sweeps.push(took.as_secs_f64() * 1e3);
         // For as long as that took, with nothing going on.
         #[expect(
             clippy::disallowed_methods,
@@ -58,6 +60,9 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
         let (unit, goal) = (Unit::Milliseconds, Goal::AtMost(2.0));
         report.add(Row::new("M4", what, unit, &ours, yardstick, goal));
     }
+    let what = "memory: a whole sweep of 10^6 sessions, half of them over, while others open";
+    let (unit, goal) = (Unit::Milliseconds, Goal::None);
+    report.add(Row::new("G7", what, unit, &sweeps, &[], goal));
     Ok(())
 }
 

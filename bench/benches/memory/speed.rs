@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::contenders::{Contender, LockFreeMap, Ours, TowerSessions};
 
 const SESSIONS: usize = 100_000;
-const DATA: [u8; 1024] = [b'x'; 1024];
+pub(crate) const DATA: [u8; 1024] = [b'x'; 1024];
 /// How long one contender runs at a time.
 const TURN: Duration = Duration::from_millis(300);
 
@@ -42,7 +42,7 @@ pub(crate) fn rows(options: &Options, report: &mut Report) -> io::Result<()> {
             Box::new(|| rate(&runtime, threads, &map, &keys)),
             Box::new(|| rate(&runtime, threads, &tower, &keys)),
         ];
-        let figures = rounds(options.rounds, &mut contenders, |turn| turn());
+        let figures = rounds(options.rounds(), &mut contenders, |turn| turn());
         let [erased, concrete, map, tower] = &figures[..] else {
             unreachable!("one column for each contender");
         };
@@ -70,7 +70,12 @@ pub(crate) fn runtime(threads: usize) -> io::Result<Runtime> {
 /// Cycles a second for one turn, all tasks together. One task is billed for the processor time that
 /// it had, so that neighbours do not count; several for the time that passed, since they may wait
 /// for each other.
-fn rate<C: Contender>(runtime: &Runtime, tasks: usize, store: &C, keys: &Arc<[u128]>) -> f64 {
+pub(crate) fn rate<C: Contender>(
+    runtime: &Runtime,
+    tasks: usize,
+    store: &C,
+    keys: &Arc<[u128]>,
+) -> f64 {
     runtime.block_on(async {
         let (began, billed) = (Instant::now(), cpu_time());
         let running: Vec<_> = (0..tasks)

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    num::NonZeroU32,
     time::{Duration, Instant},
 };
 
@@ -20,13 +21,13 @@ pub(crate) const DATA: [u8; 1024] = [b'x'; 1024];
 /// How long one contender runs at a time.
 pub(crate) const TURN: Duration = Duration::from_millis(400);
 pub(crate) const SESSIONS: u32 = 10_000;
-pub(crate) const CALLERS: u32 = 64;
+pub(crate) const CALLERS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 const HOLD: Duration = Duration::from_secs(10);
 const TTL: Duration = Duration::from_secs(3600);
 
 /// Who does the cycles.
 #[derive(Clone)]
-enum Contender {
+pub(crate) enum Contender {
     Ours(RedisDriver),
     Bare(Bare, Way),
 }
@@ -58,8 +59,8 @@ pub(crate) fn measure(
         Contender::Bare(bare, Way::Pipeline),
     ];
     if options.wants("R2") {
-        let figures = rounds(options.rounds, &mut contenders, |one| {
-            runtime.block_on(median_of_one(one))
+        let figures = rounds(options.rounds(), &mut contenders, |one| {
+            runtime.block_on(median_of_one(one, SESSIONS))
         });
         let what = "locked cycle, 1 caller, p50, against a bare pair of scripts";
         report.add(Row::new(
@@ -75,7 +76,7 @@ pub(crate) fn measure(
         return Ok(());
     }
     let (mut client, mut served) = ([vec![], vec![], vec![]], [vec![], vec![], vec![]]);
-    let rates = rounds(options.rounds, &mut contenders, |one| {
+    let rates = rounds(options.rounds(), &mut contenders, |one| {
         let index = match one {
             Contender::Ours(_) => 0,
             Contender::Bare(_, Way::Scripts) => 1,
@@ -131,16 +132,17 @@ pub(crate) struct Turn {
 
 fn turn(runtime: &Runtime, server: &Server, contender: &Contender) -> Turn {
     let contender = contender.clone();
-    many(runtime, server, move |caller, count| {
+    many(runtime, server, CALLERS, move |caller, count| {
         let contender = contender.clone();
-        async move { cycle(contender, session(caller, count)).await }
+        async move { contender.cycle(session(CALLERS, caller, count)).await }
     })
 }
 
-/// Lets 64 callers go round for a while.
+/// Lets so many callers go round for a while.
 pub(crate) fn many<F>(
     runtime: &Runtime,
     server: &Server,
+    callers: NonZeroU32,
     once: impl Fn(u32, u32) -> F + Clone + Send + 'static,
 ) -> Turn
 where
@@ -148,7 +150,7 @@ where
 {
     let (cpu, served, began) = (cpu_time(), server_cpu(server), Instant::now());
     let count: u32 = runtime.block_on(async {
-        let tasks = (0..CALLERS).map(|number| {
+        let tasks = (0..callers.get()).map(|number| {
             let once = once.clone();
             tokio::spawn(async move {
                 let mut count = 0;
@@ -173,21 +175,23 @@ where
     }
 }
 
-/// One after another, for a turn; milliseconds.
-async fn median_of_one(contender: &Contender) -> f64 {
+/// One after another among so many sessions, for a turn; milliseconds.
+pub(crate) async fn median_of_one(contender: &Contender, among: u32) -> f64 {
     let (began, mut times) = (Instant::now(), Vec::new());
     while began.elapsed() < TURN {
         let started = Instant::now();
-        cycle(contender.clone(), fastrand::u32(..SESSIONS)).await;
+        contender.cycle(fastrand::u32(..among)).await;
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     quantile(&times, 0.5)
 }
 
-async fn cycle(contender: Contender, session: u32) {
-    match contender {
-        Contender::Ours(driver) => locked(&driver, session).await,
-        Contender::Bare(mut bare, way) => bare.cycle(session, &DATA, way).await,
+impl Contender {
+    pub(crate) async fn cycle(&self, session: u32) {
+        match self {
+            Self::Ours(driver) => locked(driver, session).await,
+            Self::Bare(bare, way) => bare.clone().cycle(session, &DATA, *way).await,
+        }
     }
 }
 
@@ -224,7 +228,7 @@ fn save(token: LockToken, snapshot: &Snapshot) -> Save {
     }
 }
 
-async fn create(driver: &RedisDriver, session: u32) {
+pub(crate) async fn create(driver: &RedisDriver, session: u32) {
     let req = Create {
         op: op(),
         resend: false,
@@ -237,8 +241,8 @@ async fn create(driver: &RedisDriver, session: u32) {
 }
 
 /// No two callers have the same one at the same time.
-fn session(caller: u32, count: u32) -> u32 {
-    let each = SESSIONS / CALLERS;
+pub(crate) fn session(callers: NonZeroU32, caller: u32, count: u32) -> u32 {
+    let each = SESSIONS / callers;
     caller * each + count % each
 }
 

@@ -1,8 +1,10 @@
 //! Rows R2 to R8 and L2 to L5: what the redis driver costs, against bare commands and the stores of
-//! others, on one server of its own.
+//! others, on one server of its own. Rows G2, G5 and G6: what becomes of that with more sessions and
+//! callers.
 
 mod bare;
 mod cycles;
+mod growth;
 mod locks;
 mod peers;
 
@@ -29,6 +31,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     cycles::measure(options, &mut report, &runtime, &server)?;
     peers::measure(options, &mut report, &runtime, &server)?;
     locks::measure(options, &mut report, &runtime, &server)?;
+    growth::measure(options, &mut report, &runtime)?;
     Ok(report.end(options)?)
 }
 

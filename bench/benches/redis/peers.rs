@@ -47,13 +47,13 @@ pub(crate) fn measure(
             actix(server).await?,
         ])
     })?;
-    let rates = rounds(options.rounds, &mut contenders, |one| {
+    let rates = rounds(options.rounds(), &mut contenders, |one| {
         let one = one.clone();
         let once = move |caller, count| {
             let one = one.clone();
             async move { one.bump((caller * EACH + count % EACH) as usize).await }
         };
-        many(runtime, server, once).rate
+        many(runtime, server, CALLERS, once).rate
     });
     let rows = [
         (
@@ -116,7 +116,7 @@ async fn ours(server: &Server, mode: LockMode) -> Result<Contender, Box<dyn Erro
     let driver = RedisDriver::connect(server.url()).await?;
     let sessions = Sessions::builder(driver).lock_mode(mode).build()?;
     let mut ids = Vec::new();
-    for _ in 0..CALLERS * EACH {
+    for _ in 0..CALLERS.get() * EACH {
         let mut session = sessions.create(&Client::default())?;
         session.insert("count", &0)?;
         session.insert("cart", &"x".repeat(CART))?;
@@ -136,7 +136,7 @@ async fn tower(server: &Server) -> Result<Contender, Box<dyn Error>> {
     client.init().await?;
     let store = RedisStore::new(client);
     let mut ids = Vec::new();
-    for _ in 0..CALLERS * EACH {
+    for _ in 0..CALLERS.get() * EACH {
         let mut record = Record {
             id: Id::default(),
             data: HashMap::from([
@@ -156,7 +156,7 @@ async fn actix(server: &Server) -> Result<Contender, Box<dyn Error>> {
     let pool = config.create_pool(Some(deadpool_redis::Runtime::Tokio1))?;
     let store = RedisSessionStore::builder_pooled(pool).build().await?;
     let mut ids = Vec::new();
-    for _ in 0..CALLERS * EACH {
+    for _ in 0..CALLERS.get() * EACH {
         let state = HashMap::from([
             ("count".to_owned(), "0".to_owned()),
             ("cart".to_owned(), format!("\"{}\"", "x".repeat(CART))),

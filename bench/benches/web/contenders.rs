@@ -111,16 +111,12 @@ impl Contender {
         let Some(url) = redis else {
             return Self::of(MemoryStore::default()).await;
         };
-        let pool = Pool::new(Config::from_url(url)?, None, None, None, 6)?;
-        pool.connect();
-        pool.wait_for_connect().await?;
-        Self::of(RedisStore::new(pool)).await
+        Self::of(redis_of_tower_sessions(url).await?).await
     }
 
     async fn of(store: impl SessionStore + Clone) -> Made {
         use tower_sessions::{Session, session::Error};
         type Answer<T> = Result<T, http::StatusCode>;
-        #[expect(clippy::needless_pass_by_value, reason = "as a function of `map_err`")]
         fn failed(_: Error) -> http::StatusCode {
             http::StatusCode::INTERNAL_SERVER_ERROR
         }
@@ -161,14 +157,23 @@ impl Contender {
     }
 }
 
-async fn serve(app: Router) -> Result<SocketAddr, Box<dyn Error>> {
+/// The redis store of tower-sessions, on six connections.
+pub(crate) async fn redis_of_tower_sessions(url: &str) -> Result<RedisStore<Pool>, Box<dyn Error>> {
+    let pool = Pool::new(Config::from_url(url)?, None, None, None, 6)?;
+    pool.connect();
+    pool.wait_for_connect().await?;
+    Ok(RedisStore::new(pool))
+}
+
+pub(crate) async fn serve(app: Router) -> Result<SocketAddr, Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok(address)
 }
 
-async fn new_cookie(address: SocketAddr) -> Result<String, Box<dyn Error>> {
+/// The cookie of a new session.
+pub(crate) async fn new_cookie(address: SocketAddr) -> Result<String, Box<dyn Error>> {
     let response = ask(address, "POST", "/start", "none=1").await?;
     let name = header::SET_COOKIE.as_str();
     let cookie = response.lines().find_map(|line| {
@@ -179,12 +184,32 @@ async fn new_cookie(address: SocketAddr) -> Result<String, Box<dyn Error>> {
     Ok(cookie.ok_or("there is no cookie")?)
 }
 
-async fn ask(
+/// The answer, which must be a good one.
+pub(crate) async fn ask(
     address: SocketAddr,
     method: &str,
     path: &str,
     cookie: &str,
 ) -> Result<String, Box<dyn Error>> {
+    let response = send(address, method, path, cookie).await?;
+    match status(&response) {
+        Some(200) => Ok(response),
+        _ => Err(format!("{method} {path}: {response}").into()),
+    }
+}
+
+/// The status of an answer.
+pub(crate) fn status(response: &str) -> Option<u16> {
+    response.split(' ').nth(1)?.parse().ok()
+}
+
+/// The answer, whatever it is.
+pub(crate) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    cookie: &str,
+) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\
@@ -193,9 +218,5 @@ async fn ask(
     stream.write_all(request.as_bytes()).await?;
     let mut response = String::new();
     stream.read_to_string(&mut response).await?;
-    if response.starts_with("HTTP/1.1 200") {
-        Ok(response)
-    } else {
-        Err(format!("{method} {path}: {response}").into())
-    }
+    Ok(response)
 }

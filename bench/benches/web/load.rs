@@ -2,10 +2,14 @@
 
 use std::{error::Error, fs, process::Command, time::Duration};
 
+use asm_bench::Options;
+
 use crate::contenders::Contender;
 
-/// How long a contender is measured in each round.
-pub(crate) const ROUND: Duration = Duration::from_secs(2);
+/// How long a contender is measured in each round; `wrk` counts in seconds.
+pub(crate) fn round(options: &Options) -> Duration {
+    Duration::from_secs(if options.quick { 1 } else { 2 })
+}
 
 /// How long it runs before that.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(1);

@@ -1,10 +1,12 @@
-//! Rows H1 to H4: what a session costs a web application, over real sockets.
+//! Rows H1 to H4: what a session costs a web application, over real sockets. Rows P1 to P7: what is
+//! lost when many requests change one session at the same time.
 //!
 //! Each contender is an axum application of its own. `wrk` asks it over 32 connections, each request
 //! with the cookie of another one of 1,024 sessions of about 1 KiB.
 
 mod contenders;
 mod load;
+mod race;
 
 use std::{error::Error, process::ExitCode};
 
@@ -101,6 +103,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     for plan in plans.iter().filter(|plan| options.wants(plan.id)) {
         row(plan, options, &runtime, &mut report)?;
     }
+    race::rows(options, &runtime, &mut report)?;
     Ok(report.end(options)?)
 }
 
@@ -128,8 +131,8 @@ fn row(
         load::run(&contender, plan.method, plan.path, load::WARM_UP)?;
         contenders.push(contender);
     }
-    let figures = try_rounds(options.rounds, &mut contenders, |contender| {
-        load::run(contender, plan.method, plan.path, load::ROUND)
+    let figures = try_rounds(options.rounds(), &mut contenders, |contender| {
+        load::run(contender, plan.method, plan.path, load::round(options))
     })?;
     let of = |wanted: Kind| {
         let place = kinds.iter().position(|kind| *kind == wanted);

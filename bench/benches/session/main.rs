@@ -1,56 +1,59 @@
-//! What an untouched value costs: a request that opens a session of 8 KiB, reads one key and closes
-//! it unchanged, against decoding all of its values as one JSON document.
-//!
-//! ```console
-//! $ cargo bench -p asm-session --bench s1
-//! ```
-//!
-//! Both sides run in turns in the same process; the figure is the median of the ratios.
+//! Row S1, what an untouched value costs: a request that opens a session of 8 KiB, reads one key and
+//! closes it unchanged, against decoding all of its values as one JSON document.
 
-use std::{
-    collections::HashMap,
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, error::Error, hint::black_box, process::ExitCode, time::Duration};
 
+use asm_bench::{Goal, Options, Report, Row, Unit, cpu_seconds_for_one, rounds};
 use asm_memory::MemoryDriver;
 use asm_session::{Client, IdUpdate, Sessions};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-/// How much a request through ASM may cost, as a part of the JSON decode.
-const GOAL: f64 = 0.25;
+const BYTES: usize = 8 << 10;
+/// How long one contender runs at a time.
+const TURN: Duration = Duration::from_millis(100);
 
-const TURNS: usize = 21;
-const ROUNDS: u32 = 2_000;
+fn main() -> ExitCode {
+    match measure(&Options::read()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("session: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
-fn main() {
-    let entries = session_of(8 * 1024);
-    let document = serde_json::to_vec(&entries).expect("JSON");
-    let runtime = Builder::new_current_thread().build().expect("a runtime");
+fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
+    let mut report = Report::default();
+    if options.wants("S1") {
+        report.add(row(options)?);
+    }
+    Ok(report.end(options)?)
+}
+
+fn row(options: &Options) -> Result<Row, Box<dyn Error>> {
+    let entries = session_of(BYTES);
+    let document = serde_json::to_vec(&entries)?;
+    let runtime = Builder::new_current_thread().build()?;
     let stored = Stored::new(&runtime, &entries);
     // Both sides answer the same before they are measured.
     assert_eq!(stored.read(&runtime), read_all(&document));
 
-    let mut turns: Vec<_> = (0..TURNS)
-        .map(|_| {
-            let all = time(|| read_all(black_box(&document)));
-            let one = time(|| stored.read(&runtime));
-            (one.as_secs_f64() / all.as_secs_f64(), one, all)
-        })
-        .collect();
-    turns.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (ratio, one, all) = turns[TURNS / 2];
-
-    println!(
-        "a session of {} values, {} bytes as JSON",
-        entries.len(),
-        document.len()
-    );
-    println!("  full JSON decode, one key            {all:>10.2?}");
-    println!("  open, read one key, close unchanged  {one:>10.2?}");
-    let verdict = if ratio <= GOAL { "reached" } else { "missed" };
-    println!("S1: {ratio:.3} x (median of {TURNS}; goal <= {GOAL} x: {verdict})");
+    let mut turns: [Box<dyn FnMut() -> String>; 2] = [
+        Box::new(|| stored.read(&runtime)),
+        Box::new(|| read_all(black_box(&document))),
+    ];
+    let figures = rounds(options.rounds(), &mut turns, |once| {
+        1e3 * cpu_seconds_for_one(TURN, || black_box(once()))
+    });
+    Ok(Row::new(
+        "S1",
+        "open a session of 8 KiB, read one key, close, against a JSON decode of all",
+        Unit::Milliseconds,
+        &figures[0],
+        &figures[1],
+        Goal::RatioAtMost(0.25),
+    ))
 }
 
 /// A session as a shop has it: some dozen values of different kinds, together `bytes` long.
@@ -127,13 +130,4 @@ impl Stored {
             value
         })
     }
-}
-
-/// One round on average.
-fn time<T>(mut round: impl FnMut() -> T) -> Duration {
-    let start = Instant::now();
-    for _ in 0..ROUNDS {
-        black_box(round());
-    }
-    start.elapsed() / ROUNDS
 }

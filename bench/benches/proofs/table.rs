@@ -1,0 +1,242 @@
+//! Which test proves what.
+
+/// A test that counts.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    /// The row of the table of figures.
+    pub(crate) id: &'static str,
+    /// What must not happen, and where it was tried.
+    pub(crate) what: &'static str,
+    pub(crate) package: &'static str,
+    /// The file of the tests.
+    pub(crate) target: &'static str,
+    /// What chooses the tests of an ordinary run there.
+    pub(crate) bounded: &'static [&'static str],
+    /// What chooses those of a long one, where they differ.
+    pub(crate) long: Option<&'static [&'static str]>,
+    /// Where they print how much was tried, group `n`, and how much was wrong, groups `bad…`.
+    pub(crate) line: &'static str,
+    /// Whether all that is shown is searched for secrets.
+    pub(crate) canaries: bool,
+}
+
+impl Proof {
+    pub(crate) fn place(&self) -> String {
+        format!("{}, {}", self.package, self.target)
+    }
+}
+
+/// A test file as a whole counts its tests.
+const TESTS: &str = r"(?<n>\d+) passed; \d+ failed";
+
+const BASE: Proof = Proof {
+    id: "",
+    what: "",
+    package: "",
+    target: "",
+    bounded: &[],
+    long: None,
+    line: TESTS,
+    canaries: false,
+};
+
+/// All, in the order of the table of figures.
+pub(crate) const PROOFS: &[Proof] = &[
+    Proof {
+        id: "R1",
+        what: "round trips of each verb and request, counted by a proxy",
+        package: "asm-redis",
+        target: "round_trips",
+        ..BASE
+    },
+    Proof {
+        id: "R1",
+        what: "store calls of each row of the budget, counted",
+        package: "asm-session",
+        target: "sessions",
+        bounded: &["budget::"],
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
+        what: "lost updates under faults, memory",
+        package: "asm-it",
+        target: "histories",
+        bounded: &["nothing_is_wrong_in_memory"],
+        long: Some(&["--ignored", "a_million_in_memory"]),
+        line: HISTORY,
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
+        what: "lost updates under faults, files",
+        package: "asm-it",
+        target: "histories",
+        bounded: &["nothing_is_wrong_in_files"],
+        long: Some(&["--ignored", "a_million_in_files"]),
+        line: HISTORY,
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
+        what: "lost updates under faults, redis",
+        package: "asm-it",
+        target: "histories",
+        bounded: &["nothing_is_wrong_in_redis"],
+        long: Some(&["--ignored", "a_million_in_redis"]),
+        line: HISTORY,
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
+        what: "lost updates in a race over HTTP, every mode but off, each driver",
+        package: "asm-tower",
+        target: "sockets",
+        bounded: &["race::"],
+        line: r"(?:default|OnOpen|Optimistic|OnWrite|Manual): \d+ requests, Score \{ acknowledged: (?<n>\d+)",
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
+        what: "lost updates of processes that switch codecs",
+        package: "asm-it",
+        target: "switching",
+        bounded: &["--skip", "switcher"],
+        long: Some(&["--ignored", "--skip", "switcher"]),
+        line: r"(?<n>\d+) saves by \d+ processes, (?<bad>\d+) lost",
+        ..BASE
+    },
+    Proof {
+        id: "Z2",
+        what: "sessions that a save brought back, every mode, each driver",
+        package: "asm-it",
+        target: "races",
+        bounded: &["deleted_session"],
+        long: Some(&["--ignored", "deleted_session"]),
+        line: r"(?<n>\d+) deletes against saves, (?<bad>\d+) came back",
+        ..BASE
+    },
+    Proof {
+        id: "Z3",
+        what: "locks left by futures that were dropped, redis",
+        package: "asm-redis",
+        target: "faults",
+        bounded: &["--exact", "dropped_futures_leave_no_lock"],
+        long: Some(&["--ignored", "dropped_futures"]),
+        line: r"(?<n>\d+) futures dropped of \d+: \d+ wrong answers, (?<bad>\d+) locks left",
+        ..BASE
+    },
+    Proof {
+        id: "Z3",
+        what: "locks and waiters left by clients that hung up, each driver",
+        package: "asm-tower",
+        target: "sockets",
+        bounded: &["hang_up::"],
+        line: r"(?<n>\d+) clients hung up, (?<bad>\d+) locks and (?<bad_waiters>\d+) waiters left",
+        ..BASE
+    },
+    Proof {
+        id: "Z4",
+        what: "wrong answers, double effects, false busy, when answers are lost, redis",
+        package: "asm-redis",
+        target: "faults",
+        bounded: &["--exact", "lost_answers_have_the_effect_of_once"],
+        long: Some(&["--ignored", "lost_answers"]),
+        line: r"(?<n>\d+) answers lost: .* (?<bad>\d+) lost, (?<bad_double>\d+) doubled, (?<bad_busy>\d+) false busy",
+        ..BASE
+    },
+    Proof {
+        id: "Z5",
+        what: "entries made for ids that were made up, each driver",
+        package: "asm-it",
+        target: "races",
+        bounded: &["made_up"],
+        long: Some(&["--ignored", "made_up"]),
+        line: r"(?<n>\d+) made-up ids, (?<bad>\d+) entries more",
+        ..BASE
+    },
+    Proof {
+        id: "Z5",
+        what: "sessions made or opened for ids that were made up, over HTTP",
+        package: "asm-tower",
+        target: "web",
+        bounded: &["random_cookies"],
+        line: r"(?<n>\d+) made-up ids: (?<bad>\d+) sessions created, (?<bad_opened>\d+) opened",
+        ..BASE
+    },
+    Proof {
+        id: "Z6",
+        what: "panics and over-allocation in decoders and parsers",
+        package: "asm-it",
+        target: "hostile",
+        line: r"(?<n>\d+) inputs, (?<bad>\d+) failures",
+        ..BASE
+    },
+    Proof {
+        id: "Z7",
+        what: "updates lost, files torn, sessions revived by kill -9",
+        package: "asm-file",
+        target: "crash",
+        bounded: &["--exact", "a_thousand_kills_lose_nothing"],
+        long: Some(&["--ignored", "ten_thousand_kills"]),
+        line: r"(?<n>\d+) kills, \d+ changes acknowledged: (?<bad>\d+) lost, (?<bad_torn>\d+) torn, (?<bad_revived>\d+) came back",
+        ..BASE
+    },
+    Proof {
+        id: "Z8",
+        what: "calls beyond their deadline and 50 ms, server stopped or half-open, each topology",
+        package: "asm-redis",
+        target: "faults",
+        bounded: &["--test-threads", "1", "every_call_ends"],
+        long: Some(&["--ignored", "ten_thousand_calls_end"]),
+        line: r"(?<n>\d+) calls ended, .*; (?<bad>\d+) by more",
+        ..BASE
+    },
+    Proof {
+        id: "Z9",
+        what: "edits of sealed parts and cookies that were accepted",
+        package: "asm-crypt",
+        target: "crypt",
+        bounded: &["no_edit_is_accepted"],
+        long: Some(&["--ignored", "no_edit_of_a_million"]),
+        line: r"(?<bad>\d+) of (?<n>\d+) edits accepted",
+        ..BASE
+    },
+    Proof {
+        id: "Z9",
+        what: "edits of sealed records that were accepted",
+        package: "asm-it",
+        target: "codecs",
+        bounded: &["no_edit_of_a_record"],
+        long: Some(&["--ignored", "no_edit_of_a_record"]),
+        line: r"(?<bad>\d+) of (?<n>\d+) edits of sealed records accepted",
+        ..BASE
+    },
+    Proof {
+        id: "Z10",
+        what: "cases of the suite that show a secret, memory",
+        package: "asm-memory",
+        target: "conformance",
+        canaries: true,
+        ..BASE
+    },
+    Proof {
+        id: "Z10",
+        what: "cases of the suite that show a secret, a store of bytes",
+        package: "asm-entry",
+        target: "conformance",
+        canaries: true,
+        ..BASE
+    },
+    Proof {
+        id: "Z10",
+        what: "spellings of secrets in logs, errors and Debug of sealed sessions",
+        package: "asm-it",
+        target: "codecs",
+        bounded: &["no_key_id_or_content"],
+        line: r"(?<bad>\d+) of (?<n>\d+) spellings of secrets",
+        ..BASE
+    },
+];
+
+const HISTORY: &str = r"(?<bad>\d+) violations in (?<n>\d+) acknowledged";

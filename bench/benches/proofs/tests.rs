@@ -1,0 +1,136 @@
+//! The tests of the workspace: built once, then run one file at a time.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    error::Error,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::table::Proof;
+
+/// Test programs, by package and file.
+pub(crate) struct Tests {
+    programs: HashMap<(String, String), Program>,
+    long: bool,
+}
+
+struct Program {
+    path: PathBuf,
+    /// Where its package is.
+    home: PathBuf,
+}
+
+/// What a proof came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) tries: u64,
+    pub(crate) violations: u64,
+}
+
+impl Tests {
+    /// As `./test` builds them; for long runs optimized.
+    pub(crate) fn build<'a>(
+        proofs: impl Iterator<Item = &'a Proof>,
+        long: bool,
+    ) -> Result<Self, Box<dyn Error>> {
+        let (mut packages, mut targets) = (BTreeSet::new(), BTreeSet::new());
+        for proof in proofs {
+            packages.insert(["--package", proof.package]);
+            targets.insert(["--test", proof.target]);
+        }
+        let mut programs = HashMap::new();
+        if packages.is_empty() {
+            return Ok(Self { programs, long });
+        }
+        let output = Command::new("cargo")
+            .args(["test", "--locked", "--all-features", "--no-run"])
+            .args(["--message-format", "json-render-diagnostics"])
+            .args(long.then_some("--release"))
+            .args(packages.iter().chain(&targets).flatten())
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !output.status.success() {
+            return Err("the tests do not build".into());
+        }
+        for line in String::from_utf8(output.stdout)?.lines() {
+            // Others have no program.
+            if let Ok(built) = serde_json::from_str::<Built>(line) {
+                let home = built
+                    .manifest_path
+                    .parent()
+                    .unwrap_or_else(|| Path::new("/"));
+                let package = home.file_name().unwrap_or_default().to_string_lossy();
+                let program = Program {
+                    path: built.executable,
+                    home: home.into(),
+                };
+                programs.insert((package.into_owned(), built.target.name), program);
+            }
+        }
+        Ok(Self { programs, long })
+    }
+
+    pub(crate) fn run(&self, proof: &Proof) -> Result<Count, Box<dyn Error>> {
+        let key = (proof.package.to_owned(), proof.target.to_owned());
+        let program = &self.programs.get(&key).ok_or("a test that is not built")?;
+        let long = proof.long.filter(|_| self.long);
+        let began = Instant::now();
+        let mut command = Command::new(&program.path);
+        command
+            .args(["--nocapture"])
+            .args(long.unwrap_or(proof.bounded))
+            .current_dir(&program.home);
+        if proof.canaries {
+            command.env("ASM_CANARIES", "1");
+        }
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut count = count(proof.line, &said)?;
+        if !output.status.success() {
+            eprintln!("{said}{}", String::from_utf8_lossy(&output.stderr));
+            count.violations = count.violations.max(1);
+        }
+        eprintln!("{:.1?} for {}", began.elapsed(), proof.place());
+        Ok(count)
+    }
+}
+
+/// What cargo says of a program that it built.
+#[derive(Deserialize)]
+struct Built {
+    manifest_path: PathBuf,
+    target: Target,
+    executable: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Sums what stands in the lines; tests that failed are violations, too.
+fn count(line: &str, said: &str) -> Result<Count, Box<dyn Error>> {
+    let (line, failed) = (
+        Regex::new(line)?,
+        Regex::new(r"passed; (?<bad>\d+) failed")?,
+    );
+    let mut count = Count::default();
+    for pattern in [&line, &failed] {
+        for found in pattern.captures_iter(said) {
+            for name in pattern.capture_names().flatten() {
+                let number: u64 = found[name].parse()?;
+                match name {
+                    "n" => count.tries += number,
+                    _ => count.violations += number,
+                }
+            }
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,154 @@
+//! Tables for readers.
+
+use std::{error::Error, path::Path};
+
+use asm_bench::Row;
+use time::OffsetDateTime;
+
+use crate::{figures, machine};
+
+/// A chapter of the page: its title, what is to be said, and the letters of its rows.
+struct Chapter {
+    title: &'static str,
+    words: &'static str,
+    letters: &'static str,
+    plots: &'static [&'static str],
+}
+
+const CHAPTERS: [Chapter; 7] = [
+    Chapter {
+        title: "Redis",
+        words: "R2 to R5 are against the least code that locks, reads, writes and unlocks over one shared \
+                connection; R6 to R8 against stores of others, which take no lock; L2 to L5 are about many \
+                who wait for one lock.",
+        letters: "RL",
+        plots: &["waiters"],
+    },
+    Chapter {
+        title: "Web",
+        words: "H1 to H4: `wrk` over 32 connections. P1 to P7: 512 requests that each count one up in the \
+                same session, over HTTP and redis, from 8 and from 32 clients at once; a request that is \
+                told of a conflict is made again.",
+        letters: "HP",
+        plots: &["lost"],
+    },
+    Chapter {
+        title: "Memory",
+        words: "The yardsticks keep no version, lock or lifetime with a record.",
+        letters: "M",
+        plots: &[],
+    },
+    Chapter {
+        title: "Files",
+        words: "The yardsticks are the same calls of the standard library.",
+        letters: "F",
+        plots: &[],
+    },
+    Chapter {
+        title: "Codecs and values",
+        words: "C1 to C3: how often a second of processor time lets each be done.",
+        letters: "CS",
+        plots: &[],
+    },
+    Chapter {
+        title: "What must not happen",
+        words: "How often it did, in how many tries.",
+        letters: "Z",
+        plots: &[],
+    },
+    Chapter {
+        title: "Growth",
+        words: "With the number of sessions: against a thousand of them. With the number of callers: \
+                against the yardstick with as many.",
+        letters: "G",
+        plots: &["sessions", "callers"],
+    },
+];
+
+/// The page of results.
+pub(crate) fn page(rows: &[Row], home: &Path) -> Result<String, Box<dyn Error>> {
+    let date = OffsetDateTime::now_utc().date();
+    let mut page = format!(
+        "# Results\n\n\
+         Written by `bench/run` on {date}; nothing here is typed by hand. Each figure is the median of `n` \
+         rounds in which it and its yardstick took turns, with the least and the greatest in brackets; a \
+         ratio is taken within each round. Where something is counted, `n` is the number of tries.\n\n\
+         {}.\n\n![Each row against its goal](plots/goals.svg)\n\n## Machine and versions\n\n",
+        figures::verdict(rows)
+    );
+    for line in machine::lines(home)? {
+        page += &format!("- {line}\n");
+    }
+    for chapter in &CHAPTERS {
+        let (title, words) = (chapter.title, chapter.words);
+        page += &format!("\n## {title}\n\n{words}\n\n");
+        let mine = |row: &&Row| {
+            row.id
+                .starts_with(|letter| chapter.letters.contains(letter))
+        };
+        page += &table(rows.iter().filter(mine));
+        for plot in chapter.plots {
+            page += &format!("\n![{title}: {plot}](plots/{plot}.svg)\n");
+        }
+    }
+    Ok(page)
+}
+
+const BEGIN: &str = "<!-- figures: ";
+const END: &str = "<!-- end of figures -->\n";
+
+/// A text in which each part between `<!-- figures: R2 R3 -->` and `<!-- end of figures -->` is the
+/// table of those rows.
+pub(crate) fn quoted(text: &str, rows: &[Row]) -> Result<String, Box<dyn Error>> {
+    let mut parts = text.split(BEGIN);
+    let mut quoted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (ids, rest) = part
+            .split_once(" -->\n")
+            .ok_or("figures without their ids")?;
+        let (_, rest) = rest.split_once(END).ok_or("figures without an end")?;
+        let mine = rows
+            .iter()
+            .filter(|row| ids.split(' ').any(|id| id == row.id));
+        quoted += &format!("{BEGIN}{ids} -->\n{}{END}{rest}", table(mine));
+    }
+    Ok(quoted)
+}
+
+fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    let mut table = String::new();
+    let heads = [
+        "row",
+        "what",
+        "ours",
+        "yardstick",
+        "ratio",
+        "goal",
+        "met",
+        "n",
+    ];
+    for line in [heads.join(" | "), ["---"; 8].join(" | ")] {
+        table += &format!("| {line} |\n");
+    }
+    for row in rows {
+        table += &format!("| {} |\n", row.cells().join(" | "));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_in_a_text_are_replaced() {
+        let rows = [Row::zero("Z1", "lost", 0, 7), Row::zero("Z2", "back", 0, 8)];
+        let text = format!("before\n{BEGIN}Z2 -->\nold\n{END}after\n");
+        let new = quoted(&text, &rows).expect("sound marks");
+        assert!(new.starts_with("before\n") && new.ends_with(&format!("{END}after\n")));
+        assert!(new.contains("| Z2 | back | 0 | - | - | <= 0 | yes | 8 |"));
+        assert!(!new.contains("Z1") && !new.contains("old"));
+        assert_eq!(quoted(&new, &rows).expect("sound marks"), new);
+        assert!(quoted("<!-- figures: Z1 -->\nno end", &rows).is_err());
+    }
+}
