@@ -71,6 +71,30 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether a verb that fails so has done nothing. A driver says it only of a call none of whose
+    /// sendings may have arrived; else it answers [`ErrorKind::Unavailable`] or
+    /// [`ErrorKind::Timeout`], and the caller sends the verb again under its op id or token.
+    ///
+    /// ```
+    /// use asm_core::ErrorKind;
+    ///
+    /// assert!(ErrorKind::Full.is_refusal());
+    /// assert!(!ErrorKind::Timeout.is_refusal());
+    /// ```
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::ReadOnly
+                | Self::Full
+                | Self::TooLarge
+                | Self::Unauthenticated
+                | Self::Denied
+                | Self::Invalid
+                | Self::Unsupported
+        )
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",

@@ -6,9 +6,10 @@ use std::{
 };
 
 use asm_core::{Error, ErrorKind, Result};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    RedisConnectionInfo, RedisError, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 
 use crate::{
@@ -111,7 +112,7 @@ fn provide_cryptography() {
 pub(crate) async fn connect(
     client: &Client,
     timeout: Duration,
-) -> Result<MultiplexedConnection, redis::RedisError> {
+) -> Result<MultiplexedConnection, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(timeout))
         .set_response_timeout(None)
@@ -255,46 +256,53 @@ impl<'a> Several<'a> {
 }
 
 /// The master, and a connection to it: the first that a sentinel names and that has the role. After
-/// a failover the sentinels learn of the new one at different moments, so all of them are asked.
+/// a failover the sentinels learn of the new one at different moments, and one that is gone may not
+/// hold up the others, so all are asked at once.
 /// Source: "Guidelines for Redis clients with support for Redis Sentinel", redis.io.
 pub(crate) async fn find_master(
     sentinels: &[Client],
     name: &str,
     access: &Access,
 ) -> Result<(Client, MultiplexedConnection), Failure> {
-    let mut tried = Vec::new();
-    let mut last = None;
-    for sentinel in sentinels {
-        match ask_sentinel(sentinel, name, access.connect_timeout).await {
+    let asked = sentinels
+        .iter()
+        .map(|sentinel| ask_sentinel(sentinel, name, access.connect_timeout));
+    let mut answers: FuturesUnordered<_> = asked.collect();
+    let (mut tried, mut refused, mut last) = (Vec::new(), None, None);
+    while let Some(answer) = answers.next().await {
+        match answer {
             Ok(Some(address)) if tried.contains(&address) => {}
             Ok(Some(address)) => {
                 tried.push(address.clone());
                 match connect_to_master(address, access).await {
                     Ok(found) => return Ok(found),
+                    Err(failure @ Failure::Later(_)) => refused = Some(failure),
                     Err(failure) => last = Some(failure),
                 }
             }
             Ok(None) => {}
-            Err(error) if tried.is_empty() => last = Some(errors::broken(&error, false)),
             // How a master failed says more.
+            Err(error) if tried.is_empty() => last = Some(errors::broken(&error, false)),
             Err(_) => {}
         }
     }
     let unknown = || Failure::Final(invalid("no sentinel knows a master of this name"));
-    Err(last.unwrap_or_else(unknown))
+    // What may go well later says more than what is broken.
+    Err(refused.or(last).unwrap_or_else(unknown))
 }
 
 async fn ask_sentinel(
     sentinel: &Client,
     name: &str,
-    timeout: Duration,
-) -> Result<Option<(String, u16)>, redis::RedisError> {
-    let mut connection = connect(sentinel, timeout).await?;
-    let mut ask = redis::cmd("SENTINEL");
-    ask.arg("get-master-addr-by-name").arg(name);
-    tokio::time::timeout(timeout, ask.query_async(&mut connection))
-        .await
-        .unwrap_or_else(|_| Err(timed_out()))
+    longest: Duration,
+) -> Result<Option<(String, u16)>, RedisError> {
+    let asked = async {
+        let mut connection = connect(sentinel, longest).await?;
+        let mut ask = redis::cmd("SENTINEL");
+        ask.arg("get-master-addr-by-name").arg(name);
+        ask.query_async(&mut connection).await
+    };
+    in_time(longest, asked).await
 }
 
 async fn connect_to_master(
@@ -302,14 +310,15 @@ async fn connect_to_master(
     access: &Access,
 ) -> Result<(Client, MultiplexedConnection), Failure> {
     let client = access.node(host, port).map_err(Failure::Final)?;
-    let connected = async {
-        let mut connection = connect(&client, access.connect_timeout).await?;
-        let is_master = is_master(&mut connection, access.connect_timeout).await?;
-        Ok((connection, is_master))
-    };
+    let longest = access.connect_timeout;
+    let connected = in_time(longest, async {
+        let mut connection = connect(&client, longest).await?;
+        let role = redis::cmd("ROLE").query_async(&mut connection).await?;
+        Ok((connection, role))
+    });
     match connected.await {
-        Ok((connection, true)) => Ok((client, connection)),
-        Ok((_, false)) => Err(Failure::Later(Error::new(
+        Ok((connection, role)) if is_of_master(&role) => Ok((client, connection)),
+        Ok(_) => Err(Failure::Later(Error::new(
             ErrorKind::ReadOnly,
             "the server that the sentinels name is not the master",
         ))),
@@ -317,21 +326,19 @@ async fn connect_to_master(
     }
 }
 
-/// Sentinels may name one that is master no more.
-async fn is_master(
-    connection: &mut MultiplexedConnection,
-    timeout: Duration,
-) -> Result<bool, redis::RedisError> {
-    let role = redis::cmd("ROLE");
-    let role = tokio::time::timeout(timeout, role.query_async::<Value>(connection)).await;
-    let Value::Array(role) = role.unwrap_or_else(|_| Err(timed_out()))? else {
-        return Ok(false);
+fn is_of_master(role: &Value) -> bool {
+    let Value::Array(parts) = role else {
+        return false;
     };
-    Ok(matches!(role.first(), Some(Value::BulkString(role)) if role == b"master"))
+    matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master")
 }
 
-fn timed_out() -> redis::RedisError {
-    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+async fn in_time<T>(
+    longest: Duration,
+    answer: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    let answer = tokio::time::timeout(longest, answer).await;
+    answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 #[cfg(test)]

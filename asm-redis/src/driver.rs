@@ -57,6 +57,10 @@ pub(crate) struct Settings {
     pub(crate) notifications: bool,
 }
 
+/// How many recheck intervals the connection that listens may be silent before it is asked for a sign
+/// of life.
+const SILENCE: u32 = 5;
+
 /// How many tokens of attempts without an answer are remembered.
 const DOUBTFUL: usize = 1024;
 
@@ -134,6 +138,7 @@ impl RedisDriver {
             settings.prefix.clone(),
             &process,
             settings.notifications,
+            settings.recheck.saturating_mul(SILENCE),
             Arc::clone(&tally),
         );
         Ok(Self {

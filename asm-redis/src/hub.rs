@@ -19,7 +19,7 @@ use std::{
 use asm_core::{Change, Epoch, Key, LockToken, OpId, Result, Timestamp, Version};
 use futures_util::StreamExt;
 use redis::{
-    Msg,
+    Msg, Value,
     aio::{PubSubSink, PubSubStream},
 };
 use tokio::{
@@ -65,6 +65,9 @@ pub(crate) struct Hub {
     /// Where grants for waiters of this process are published.
     channel: String,
     enabled: bool,
+    /// After how long a silence the connection that listens is asked whether it is still there. One
+    /// whose other end went without a word would be listened to for ever.
+    silence: Duration,
     ears: Mutex<HashMap<LockToken, Place>>,
     followers: Mutex<HashMap<Key, Vec<Follower>>>,
     made: AtomicU64,
@@ -117,11 +120,13 @@ impl Hub {
         prefix: Prefix,
         process: &[u8; 8],
         enabled: bool,
+        silence: Duration,
         tally: Arc<Tally>,
     ) -> Self {
         Self {
             channel: prefix.wake(process),
             enabled: enabled && links.can_listen(),
+            silence,
             links,
             prefix,
             ears: Mutex::default(),
@@ -196,12 +201,12 @@ impl Hub {
                 continue;
             };
             failed = 1;
-            self.line.send_replace(Line::Up(sink));
+            self.line.send_replace(Line::Up(sink.clone()));
             if before {
                 self.missed_something();
             }
             before = true;
-            self.hear(stream).await;
+            self.hear(sink, stream).await;
             self.line.send_replace(Line::Beginning);
             tracing::debug!("the connection that listens was lost");
         }
@@ -220,9 +225,19 @@ impl Hub {
         Ok((sink, stream))
     }
 
-    async fn hear(&self, mut stream: PubSubStream) {
-        while let Some(message) = stream.next().await {
-            self.tell(&message);
+    /// Until the connection is lost, or gives no sign of life.
+    async fn hear(&self, mut sink: PubSubSink, mut stream: PubSubStream) {
+        loop {
+            match timeout(self.silence, stream.next()).await {
+                Ok(Some(message)) => self.tell(&message),
+                Ok(None) => return,
+                Err(_) => {
+                    let sign = timeout(self.links.deadline, sink.ping::<Value>()).await;
+                    if !matches!(sign, Ok(Ok(_))) {
+                        return;
+                    }
+                }
+            }
         }
     }
 

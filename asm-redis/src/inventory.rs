@@ -37,6 +37,9 @@ struct Place {
     cursor: u64,
 }
 
+/// The most places that the server looks at in one go: nobody else is served meanwhile.
+const MAX_BATCH: usize = 10_000;
+
 impl RedisDriver {
     async fn scan(&self, step: ListStep) -> Result<Listed> {
         let ListStep { from, batch } = step;
@@ -50,7 +53,7 @@ impl RedisDriver {
         let pack = |_| {
             let mut scan = redis::cmd("SCAN");
             scan.arg(place.cursor).arg("MATCH").arg(&pattern);
-            scan.arg("COUNT").arg(batch.get());
+            scan.arg("COUNT").arg(batch.get().min(MAX_BATCH));
             one(scan)
         };
         let links = &self.inner.links;

@@ -70,6 +70,16 @@ impl Course {
         tokio::time::Instant::now() >= self.end
     }
 
+    /// The error as the caller is told it: a refusal says that nothing happened, which is not known
+    /// of what was sent before.
+    fn told(&self, error: Error) -> Error {
+        if !self.sending.again || !error.kind().is_refusal() {
+            return error;
+        }
+        let what = "the server refused it when it was sent again, and may have done it before";
+        Error::new(ErrorKind::Unavailable, what).because(error)
+    }
+
     /// Pauses; `false` when there is no time for it.
     async fn wait(&mut self) -> bool {
         if tokio::time::Instant::now() + self.pause >= self.end {
@@ -219,7 +229,10 @@ impl Links {
             match attempt.await {
                 Ok(values) => return Ok(values),
                 // Boxed: the future of every call would have room for all that may go wrong.
-                Err(failed) => Box::pin(self.go_on(&mut course, failed)).await?,
+                Err(failed) => {
+                    let gone_on = Box::pin(self.go_on(&mut course, failed)).await;
+                    gone_on.map_err(|error| course.told(error))?;
+                }
             }
         }
     }
@@ -753,10 +766,18 @@ async fn slots_of(client: &Client, longest: Duration) -> Result<Vec<(u16, u16, A
         }
         _ => "",
     };
-    parse_slots(&answer, own).ok_or_else(|| {
-        let error = "the node does not say which slots there are";
-        Failure::Final(Error::new(ErrorKind::Unsupported, error))
-    })
+    match parse_slots(&answer, own) {
+        // A node that was taken out of its cluster says so.
+        Some(slots) if slots.is_empty() => {
+            let error = "the node is in a cluster of no slots";
+            Err(Failure::Later(Error::new(ErrorKind::NotReady, error)))
+        }
+        Some(slots) => Ok(slots),
+        None => {
+            let error = "the node does not say which slots there are";
+            Err(Failure::Final(Error::new(ErrorKind::Unsupported, error)))
+        }
+    }
 }
 
 /// Ranges of slots, each with its master: the first node that is named.

@@ -4,6 +4,7 @@
 mod given;
 
 use std::{
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -114,6 +115,18 @@ fn evicted_locks_lose_no_update() {
 #[ignore = "takes minutes: the same with 1,000 of them"]
 fn a_thousand_evicted_locks_lose_no_update() {
     run(evict(1_000));
+}
+
+/// What was sent before may have happened, whatever the server says the second time.
+#[test]
+fn a_refusal_of_what_was_sent_again_leaves_it_open() {
+    run(refuse_what_is_sent_again());
+}
+
+/// A connection that listens and whose other end is gone is replaced, and followers are told.
+#[test]
+fn a_feed_on_a_connection_that_is_half_dead_goes_on() {
+    run(listen_half_open());
 }
 
 #[test]
@@ -556,6 +569,70 @@ async fn half_open(rounds: u32, sessions: usize) {
             proxy.resume();
             calls.are_resolved().await;
             report(&format!("half open {direction:?}"), &mut late);
+        }
+    }
+}
+
+async fn refuse_what_is_sent_again() {
+    let server = Arc::new(beside(|| Server::start().expect("a server")).await);
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    let builder = RedisDriver::builder().url(proxy.url());
+    let driver = connected(builder.deadline(Duration::from_secs(1))).await;
+    let (key, snapshot) = make::stored(&driver).await;
+    let (upstream, mut sent) = (Arc::clone(&server), 0);
+    proxy.decide(move |command| {
+        sent += u32::from(command.is("EVALSHA"));
+        match sent {
+            1 => return Fate::LoseAnswer,
+            2 => replicas_to_write(&upstream, 1),
+            _ => {}
+        }
+        Fate::Pass
+    });
+    let mut save = make::save(&snapshot, "once");
+    let refused = driver.save(&key, save.clone()).await;
+    let error = refused.expect_err("no replica, and so no write");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    proxy.pass();
+    replicas_to_write(&server, 0);
+    save.resend = true;
+    let version = expect::written(driver.save(&key, save).await);
+    assert_eq!(version.number, snapshot.version.number + 1);
+    assert_eq!(make::read(&driver, &key).await.version, version);
+}
+
+fn replicas_to_write(server: &Server, count: u32) {
+    let set = ["CONFIG", "SET", "min-replicas-to-write", &count.to_string()];
+    server.call::<()>(&set).expect("an answer");
+}
+
+async fn listen_half_open() {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    let builder = RedisDriver::builder().url(proxy.url());
+    let builder = builder.recheck(Duration::from_millis(20));
+    let driver = connected(builder.deadline(DEADLINE)).await;
+    let direct = given::driver(&server).await;
+    let (key, snapshot) = make::stored(&direct).await;
+    let feed = driver.changes().expect("the facet");
+    let subscribe = Subscribe {
+        epoch: snapshot.stamp.epoch,
+        buffer: NonZeroUsize::MIN.saturating_add(9),
+    };
+    let mut changes = expect::live(feed.subscribe(&key, subscribe).await);
+    let before = proxy.counts().connections;
+    proxy.hold(Direction::ToClient);
+    // Nobody but the one who listens makes another.
+    given::until(async || proxy.counts().connections > before).await;
+    proxy.resume();
+    let told = changes.next().await;
+    assert!(matches!(told, Some(Change::Lagged(_))), "{told:?}");
+    expect::written(direct.save(&key, make::save(&snapshot, "told")).await);
+    loop {
+        match changes.next().await {
+            Some(Change::Lagged(_)) => {}
+            Some(Change::Saved(_)) => break,
+            other => panic!("{other:?}"),
         }
     }
 }

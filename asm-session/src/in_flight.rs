@@ -394,7 +394,7 @@ impl Session {
             .is_some_and(|it| it.request.is_resend());
         match error.kind() {
             ErrorKind::Unknown => self.give_up(),
-            kind if !resent && was_not_written(kind) => {
+            kind if !resent && kind.is_refusal() => {
                 self.take_back();
             }
             // Kept, to be sent again.
@@ -432,20 +432,6 @@ impl Session {
         self.lock.moves_to(self.handle());
         Ok(())
     }
-}
-
-/// Whether a driver that fails so has written nothing.
-fn was_not_written(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::TooLarge
-            | ErrorKind::Full
-            | ErrorKind::ReadOnly
-            | ErrorKind::Unauthenticated
-            | ErrorKind::Denied
-            | ErrorKind::Invalid
-            | ErrorKind::Unsupported
-    )
 }
 
 /// The driver's contract is newer than this crate.
