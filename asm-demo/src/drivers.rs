@@ -1,11 +1,16 @@
 //! The drivers that can be chosen on the command line.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{ffi::OsStr, fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use asm_core::{Driver, Result, Shared};
 use asm_file::FileDriver;
 use asm_memory::MemoryDriver;
 use asm_redis::RedisDriver;
+use clap::{
+    Arg, Command,
+    builder::{TypedValueParser, ValueParserFactory},
+    error::ErrorKind,
+};
 
 /// A driver, as it is named on the command line.
 #[derive(Clone, PartialEq, Eq)]
@@ -14,9 +19,12 @@ pub(crate) enum DriverName {
     Memory,
     /// The files of this directory.
     File(PathBuf),
-    /// The servers of this URL.
+    /// The servers of this URL, and what names there begin with, behind a `#`.
     Redis(String),
 }
+
+const FORMS: &str = "a driver is `memory`, `file:PATH`, or the URL of a server such as \
+    `redis://HOST:PORT`, with `#PREFIX` behind it unless names there begin with `asm`";
 
 impl DriverName {
     /// The storage of this driver: fresh in memory, elsewhere what is there.
@@ -25,7 +33,7 @@ impl DriverName {
             Self::Memory => Storage::of(MemoryDriver::new()),
             Self::File(root) => Storage::of(FileDriver::open(root)?),
             Self::Redis(url) => {
-                let driver = RedisDriver::connect(url).await?;
+                let driver = redis(url).await?;
                 let counted = driver.clone();
                 Storage {
                     calls: Some(Arc::new(move || counted.counters().calls)),
@@ -40,7 +48,7 @@ impl DriverName {
         Ok(match self {
             Self::Memory => Arc::new(MemoryDriver::new()),
             Self::File(root) => Arc::new(FileDriver::builder(root).existing().build()?),
-            Self::Redis(url) => Arc::new(RedisDriver::connect(url).await?),
+            Self::Redis(url) => Arc::new(redis(url).await?),
         })
     }
 
@@ -53,16 +61,51 @@ impl DriverName {
     }
 }
 
-impl FromStr for DriverName {
-    type Err = String;
+async fn redis(url: &str) -> Result<RedisDriver> {
+    let (url, prefix) = url.split_once('#').unwrap_or((url, "asm"));
+    let builder = RedisDriver::builder().url(url).prefix(prefix);
+    builder.connect().await
+}
 
-    fn from_str(name: &str) -> Result<Self, String> {
+impl FromStr for DriverName {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name.split_once(':') {
             None if name == "memory" => Ok(Self::Memory),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            Some((scheme, _)) if scheme.starts_with("redis") => Ok(Self::Redis(name.to_owned())),
-            _ => Err("a driver is `memory`, `file:PATH` or `redis://HOST:PORT`".into()),
+            Some((scheme, _)) if scheme.starts_with("redis") || scheme.starts_with("valkey") => {
+                Ok(Self::Redis(name.to_owned()))
+            }
+            _ => Err(FORMS),
         }
+    }
+}
+
+/// Reads it from the command line. An error does not repeat what was given: there may be a password
+/// in it.
+#[derive(Clone)]
+pub(crate) struct DriverNameParser;
+
+impl TypedValueParser for DriverNameParser {
+    type Value = DriverName;
+
+    fn parse_ref(
+        &self,
+        cmd: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<DriverName, clap::Error> {
+        let parsed = value.to_str().ok_or(FORMS).and_then(DriverName::from_str);
+        parsed.map_err(|why| cmd.clone().error(ErrorKind::ValueValidation, why))
+    }
+}
+
+impl ValueParserFactory for DriverName {
+    type Parser = DriverNameParser;
+
+    fn value_parser() -> DriverNameParser {
+        DriverNameParser
     }
 }
 
@@ -82,11 +125,15 @@ impl fmt::Display for DriverName {
     }
 }
 
-/// The URL without user and password.
+/// The URL without user and password, which may stand before its host or in its query.
 fn without_login(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
-        _ => url.to_owned(),
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let place = &rest[..rest.find('?').unwrap_or(rest.len())];
+    match place.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}://{place}"),
+        // A login in which something is not escaped.
+        None if rest.contains('@') => format!("{scheme}://..."),
+        None => format!("{scheme}://{place}"),
     }
 }
 
@@ -129,9 +176,26 @@ mod tests {
 
     #[test]
     fn a_password_is_passed_on_and_not_shown() {
-        let url = "redis://ann:secret@db:7000/3";
-        let name: DriverName = url.parse().expect("a driver");
-        assert_eq!(name.spelled(), url);
-        assert_eq!(name.to_string(), "redis://db:7000/3");
+        for (url, shown) in [
+            ("redis://ann:secret@db:7000/3", "redis://db:7000/3"),
+            ("valkey://:se?cret@db", "valkey://..."),
+            (
+                "redis+unix:///run/redis.sock?user=ann&pass=secret",
+                "redis+unix:///run/redis.sock",
+            ),
+        ] {
+            let name: DriverName = url.parse().expect("a driver");
+            assert_eq!(name.spelled(), url);
+            assert_eq!(name.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_driver_is_not_repeated() {
+        let (cmd, wrong) = (Command::new("asm-demo"), OsStr::new("http://ann:secret@db"));
+        let error = DriverNameParser.parse_ref(&cmd, None, wrong).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains("redis://HOST:PORT"), "{told}");
+        assert!(!told.contains("secret"), "{told}");
     }
 }

@@ -9,7 +9,7 @@ use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc, time::Duration};
 use asm_core::{
     Create, Created, Cursor, Delete, Deleted, Driver, Epoch, FieldChange, FieldFound, FieldName,
     FieldRead, FieldValue, FieldWrite, FieldWritten, Guard, Inventory, Key, ListStep,
-    LocklessFields, OpId, Open, Opened, Reserve, Reserved, Save, Snapshot, Touch, Written,
+    LocklessFields, OpId, Open, Opened, Reserve, Reserved, Save, Snapshot, Subject, Touch, Written,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -21,6 +21,7 @@ use crate::{
     envelope::{EncodedBody, Place},
     head::{Head, Membership},
     in_flight::strange,
+    once::is_flight,
     sessions::Shared,
     subjects::{index, longest_life},
 };
@@ -54,13 +55,23 @@ impl Sessions {
     /// far it is; from the start, or from where an earlier one was left. It ends when it is told to
     /// break, and says where to go on.
     ///
-    /// Both stores may be in use. A session keeps its ids, its life, its subject, its entries and its
-    /// lockless fields; locks stay where they are. It is read by these sessions' codecs and written
-    /// by the others', but for a body that only its client opens, which is copied as it is.
+    /// These sessions may be in use meanwhile, and so may others in the other store; the copies are
+    /// to be used there after the last copy only. One that was saved there nevertheless is left as it
+    /// is, and counted as foreign; but a log out there, or a change of its lockless fields alone,
+    /// leaves no trace that the next copy could see, and is undone by it.
+    ///
+    /// A session keeps its ids, its life, its subject, its entries and its lockless fields; locks
+    /// stay where they are. It is read by these sessions' codecs and written by the others', but for
+    /// a body that only its client opens, which is copied as it is. What [`Session::once`] keeps for
+    /// others is not copied. An absolute timeout is these sessions' own: what is over by it is not
+    /// copied, so whoever moves sessions that he does not know of has
+    /// [none](crate::LifetimesBuilder::absolute).
     ///
     /// To do it again costs little: what has not changed is read and not written. So a move is: copy
     /// until hardly anything changes, stop what writes, copy once more,
     /// [end the copies](Self::end_copies) of what is over, start on the other store.
+    ///
+    /// [`Session::once`]: crate::Session::once
     ///
     /// ```
     /// use std::{num::NonZeroUsize, ops::ControlFlow, sync::Arc, time::Duration};
@@ -82,8 +93,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `Unsupported` when the driver cannot list its sessions; `Store` when listing fails. What
-    /// happens to a single session is counted.
+    /// `Unsupported` when a driver cannot list its sessions and their fields; `Store` when listing
+    /// fails. What happens to a single session is counted.
     pub async fn copy_to(
         &self,
         to: &Self,
@@ -91,10 +102,11 @@ impl Sessions {
         batch: NonZeroUsize,
         tell: impl FnMut(&CopyProgress) -> ControlFlow<()>,
     ) -> Result<CopyProgress> {
-        let copying = Arc::new(Copying {
-            from: Arc::clone(&self.shared),
-            to: Arc::clone(&to.shared),
-        });
+        // Before anything is written.
+        if self.shared.driver.fields().is_some() && to.shared.driver.fields().is_some() {
+            inventory(&*to.shared.driver)?;
+        }
+        let copying = Copying::between(self, to);
         let deed = |key| {
             let copying = Arc::clone(&copying);
             async move { (key, copying.copy(&key).await) }.boxed()
@@ -118,10 +130,7 @@ impl Sessions {
         batch: NonZeroUsize,
         tell: impl FnMut(&CopyProgress) -> ControlFlow<()>,
     ) -> Result<CopyProgress> {
-        let copying = Arc::new(Copying {
-            from: Arc::clone(&of.shared),
-            to: Arc::clone(&self.shared),
-        });
+        let copying = Copying::between(of, self);
         let deed = |key| {
             let copying = Arc::clone(&copying);
             async move { (key, copying.end(&key).await) }.boxed()
@@ -228,9 +237,18 @@ enum Plain {
 }
 
 impl Copying {
+    fn between(from: &Sessions, to: &Sessions) -> Arc<Self> {
+        Arc::new(Self {
+            from: Arc::clone(&from.shared),
+            to: Arc::clone(&to.shared),
+        })
+    }
+
     async fn copy(&self, key: &Key) -> Result<Copied> {
+        let mut listed = None;
         for _ in 0..TURNS {
-            let Some(snapshot) = read(&self.from, key).await? else {
+            let snapshot = read(&self.from, key).await?;
+            let Some(snapshot) = snapshot.filter(|it| !is_flight(&it.stamp)) else {
                 return Ok(Copied::Gone);
             };
             let original = decoded(&self.from, key, snapshot)?;
@@ -239,11 +257,17 @@ impl Copying {
             }
             let copied = match read(&self.to, key).await? {
                 None => self.make(key, &original).await?,
-                Some(there) => self.bring_up_to_date(key, &original, there).await?,
+                Some(there) => {
+                    let brought = self.bring_up_to_date(key, &original, there, &mut listed);
+                    brought.await?
+                }
             };
             match copied {
                 None => {}
-                Some(Copied::Foreign) => return Ok(Copied::Foreign),
+                Some(Copied::Foreign) => {
+                    self.unlist(key, listed).await?;
+                    return Ok(Copied::Foreign);
+                }
                 Some(copied) => {
                     let changed = self.copy_fields(key, &original).await?;
                     let only_fields = changed && copied == Copied::Unchanged;
@@ -272,32 +296,35 @@ impl Copying {
         }
     }
 
-    /// Writes over a copy that is behind. `None`: somebody came in between.
+    /// Writes over a copy that is behind. `None`: somebody came in between. `listed` is the subject
+    /// that the copy was listed under for that.
     async fn bring_up_to_date(
         &self,
         key: &Key,
         original: &Found,
         there: Snapshot,
+        listed: &mut Option<Subject>,
     ) -> Result<Option<Copied>> {
-        let ours = is_copy(key, &there);
+        if !is_copy(key, &there) {
+            return Ok(Some(Copied::Foreign));
+        }
         let (guard, left) = (Guard::unchanged(&there), there.left);
         let number = there.version.number + 1;
-        let copy = match decoded(&self.to, key, there) {
-            Ok(copy) => Some(copy),
-            // Made with other codecs, or other keys.
-            Err(_) if ours => None,
-            Err(error) => return Err(error),
-        };
-        let membership = copy.as_ref().and_then(|copy| copy.head.membership);
+        // One that was made with other codecs, or other keys, is made anew.
+        let copy = decoded(&self.to, key, there).ok();
         if let Some(copy) = &copy
             && copy.is_of(original)
         {
             return self.live_as_long(key, original, left).await.map(Some);
         }
-        if !ours {
-            return Ok(Some(Copied::Foreign));
+        let former = copy.as_ref().and_then(|copy| copy.head.membership);
+        let data = self.encode(key, original, former).await?;
+        let subject = original.subject();
+        let former = former.map(|former| former.subject);
+        let moves = former != subject;
+        if moves {
+            *listed = subject;
         }
-        let data = self.encode(key, original, membership).await?;
         let req = Save {
             op: mark(key, number, &data),
             resend: false,
@@ -308,7 +335,12 @@ impl Copying {
             release: false,
         };
         match self.to.driver.save(key, req).await? {
-            Written::Done { .. } => Ok(Some(Copied::Updated)),
+            Written::Done { .. } => {
+                if moves && let Some(former) = former {
+                    index(&self.to)?.forget(&former, vec![*key]).await?;
+                }
+                Ok(Some(Copied::Updated))
+            }
             // Whoever holds its lock uses it there.
             Written::Locked => Ok(Some(Copied::Foreign)),
             Written::Conflict(_) | Written::Missing | Written::Ended => Ok(None),
@@ -347,13 +379,6 @@ impl Copying {
                 None => self.list_under(membership, key).await?,
             };
         }
-        if let Some(former) = there
-            && head
-                .membership
-                .is_none_or(|now| now.subject != former.subject)
-        {
-            index(&self.to)?.forget(&former.subject, vec![*key]).await?;
-        }
         let (envelope, place) = (&self.to.envelope, Place::of(key));
         Ok(match &original.body {
             Body::Entries(entries) => envelope.encode(place, &head, entries)?,
@@ -373,13 +398,29 @@ impl Copying {
         }
     }
 
+    /// What is used there keeps the subject that it has there.
+    async fn unlist(&self, key: &Key, listed: Option<Subject>) -> Result<()> {
+        let Some(subject) = listed else {
+            return Ok(());
+        };
+        let there = match read(&self.to, key).await? {
+            Some(there) => decoded(&self.to, key, there)?.subject(),
+            None => None,
+        };
+        if there != Some(subject) {
+            index(&self.to)?.forget(&subject, vec![*key]).await?;
+        }
+        Ok(())
+    }
+
     /// Ends a copy whose original is over.
     async fn end(&self, key: &Key) -> Result<Copied> {
         for _ in 0..TURNS {
             if read(&self.from, key).await?.is_some() {
                 return Ok(Copied::Unchanged);
             }
-            let Some(there) = read(&self.to, key).await? else {
+            let there = read(&self.to, key).await?;
+            let Some(there) = there.filter(|it| !is_flight(&it.stamp)) else {
                 return Ok(Copied::Gone);
             };
             if !is_copy(key, &there) {
@@ -548,6 +589,10 @@ impl CopiedFields<'_> {
 }
 
 impl Found {
+    fn subject(&self) -> Option<Subject> {
+        self.head.membership.map(|membership| membership.subject)
+    }
+
     /// What its absolute deadline says, which a store need not know of.
     fn is_over(&self, shared: &Shared) -> bool {
         let deadline = shared.lifetimes.deadline(&self.head);

@@ -80,6 +80,17 @@ struct Flight {
     lock: OwnedLock,
 }
 
+/// Those of a record that no client opens.
+const NO_PROOFS: Proofs = Proofs {
+    current: Proof::from_bytes([0; Proof::LEN]),
+    pending: None,
+};
+
+/// Whether a record is one of a flight, and no session: no secret has this proof.
+pub(crate) fn is_flight(stamp: &Stamp) -> bool {
+    stamp.proofs == NO_PROOFS
+}
+
 /// What a caller is given.
 enum Boarded {
     /// The value of another one.
@@ -274,10 +285,7 @@ impl Flight {
     fn stamp(&self) -> Stamp {
         Stamp {
             epoch: self.epoch,
-            proofs: Proofs {
-                current: Proof::from_bytes([0; Proof::LEN]),
-                pending: None,
-            },
+            proofs: NO_PROOFS,
         }
     }
 

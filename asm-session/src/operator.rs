@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use asm_core::{Broken, Delete, Deleted, Fence, Key, LockState, Open, Opened, Timestamp};
 
-use crate::{EndReason, Result, SessionError, SessionInfo, Sessions, envelope::Place};
+use crate::{
+    EndReason, Result, SessionError, SessionInfo, Sessions, envelope::Place, once::is_flight,
+};
 
 impl Sessions {
     /// One session by its handle, for operators: no id is needed, and no entry is shown.
@@ -100,6 +102,9 @@ impl SessionHandle {
         else {
             return Ok(None);
         };
+        if is_flight(&snapshot.stamp) {
+            return Ok(None);
+        }
         let (place, now) = (Place::of(&self.handle), snapshot.now);
         let (saves, left) = (snapshot.version.number, snapshot.left);
         let record = snapshot.data.into_bytes();

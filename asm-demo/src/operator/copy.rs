@@ -11,7 +11,7 @@ use super::{
     Answers, Consent, Ended, Failure, NOTHING_DONE, codecs, in_runtime,
     place::Place,
     progress::{Interrupt, Progress},
-    wrong,
+    sessions_of, wrong,
 };
 use crate::drivers::DriverName;
 
@@ -22,18 +22,20 @@ const EXIT_CODES: &str = "Exit codes:
   3  the copy could not be made to its end
   4  it was ended early, by an interrupt (Ctrl-C); the answer says where to go on";
 
-/// Copies all sessions to another store, while both are in use.
+/// Copies all sessions to another store, while they are in use.
 ///
 /// Ids, lives, subjects, entries and lockless fields are kept; locks stay where they are. To do it
-/// again costs little: what has not changed is only read. What somebody has changed in the other
-/// store meanwhile is left alone, and counted as foreign.
+/// again costs little: what has not changed is only read. Copies are to be used in the other store
+/// after the last copy only: one that was saved there is left alone, and counted as foreign, but a log
+/// out there is undone by the next copy.
 ///
 /// A move: copy until hardly anything changes; stop what writes; copy once more, with
 /// --end-copies; start on the other store.
 #[derive(Clone, Debug, Parser)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// Where the sessions are: `file:PATH`, or the URL of a Redis server. Nothing is changed there.
+    /// Where the sessions are: `file:PATH`, or the URL of a Redis server, with `#PREFIX` behind it
+    /// unless names there begin with `asm`. Nothing is changed there.
     #[arg(long, value_name = "DRIVER")]
     from: DriverName,
 
@@ -106,10 +108,10 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
         wrong("--compress is `none`, `gzip`, `lzf`, `lz4` or `snappy`");
     };
     in_runtime("copy", async {
-        let from = Sessions::builder(arguments.from.existing().await?);
+        let from = sessions_of(arguments.from.existing().await?)?;
         let (keys, split) = (arguments.from_keys.as_deref(), arguments.split);
         let from = codecs::set(from, Compress::none(), keys, split).build()?;
-        let to = Sessions::builder(arguments.to.storage().await?.connect());
+        let to = sessions_of(arguments.to.storage().await?.connect())?;
         let to = codecs::set(to, compress, arguments.to_keys.as_deref(), split).build()?;
         copy(arguments, &from, &to).await
     })
@@ -123,27 +125,53 @@ async fn copy(arguments: &Arguments, from: &Sessions, to: &Sessions) -> Result<E
     }
     let (batch, interrupt) = (arguments.batch, Interrupt::listen());
     let at = arguments.at.clone().map(|Place(cursor)| cursor);
-    let (began, bar) = (Instant::now(), Progress::begin());
-    let tell = |progress: &CopyProgress| tell(&bar, &interrupt, progress);
-    let copied = from.copy_to(to, at, batch, tell).await?;
-    bar.end();
-    let copied = Answer::of("copy", copied, began);
-    arguments.answers.print(&copied, &copied.words())?;
+    let copied = step("copy", arguments.answers, &interrupt, async |tell| {
+        from.copy_to(to, at, batch, tell).await
+    });
+    let copied = copied.await?;
     if !arguments.end_copies || copied.ended() == Ended::Early {
         return Ok(copied.ended());
     }
-    let (began, bar) = (Instant::now(), Progress::begin());
-    let tell = |progress: &CopyProgress| self::tell(&bar, &interrupt, progress);
-    let ended = to.end_copies(from, None, batch, tell).await?;
-    bar.end();
-    let ended = Answer::of("end-copies", ended, began);
-    arguments.answers.print(&ended, &ended.words())?;
+    let ended = step("end-copies", arguments.answers, &interrupt, async |tell| {
+        to.end_copies(from, None, batch, tell).await
+    });
+    let ended = ended.await?;
     Ok(match ended.ended() {
         // What is in use in the other store is no failure of a copy that is over.
         Ended::InPart if ended.failed == 0 => copied.ended(),
         Ended::Well => copied.ended(),
         worse => worse,
     })
+}
+
+type Tell<'a> = &'a mut dyn FnMut(&CopyProgress) -> ControlFlow<()>;
+
+/// Goes through a store, and says what became of it: also of one that failed on the way, so that the
+/// next one goes on there.
+async fn step(
+    name: &'static str,
+    answers: Answers,
+    interrupt: &Interrupt,
+    walk: impl AsyncFnOnce(Tell<'_>) -> asm_session::Result<CopyProgress>,
+) -> Result<Answer, Failure> {
+    let (began, bar) = (Instant::now(), Progress::begin());
+    let mut last = None;
+    let walked = walk(&mut |progress| {
+        last = Some(progress.clone());
+        tell(&bar, interrupt, progress)
+    })
+    .await;
+    bar.end();
+    let said = |progress| {
+        let answer = Answer::of(name, progress, began);
+        answers.print(&answer, &answer.words())?;
+        Ok(answer)
+    };
+    match (walked, last) {
+        (Ok(progress), _) => said(progress),
+        (Err(error), Some(progress)) => said(progress).and(Err(error.into())),
+        (Err(error), None) => Err(error.into()),
+    }
 }
 
 fn tell(bar: &Progress, interrupt: &Interrupt, progress: &CopyProgress) -> ControlFlow<()> {

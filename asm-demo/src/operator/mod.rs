@@ -19,11 +19,12 @@ mod progress;
 use std::{
     io::{self, BufRead, IsTerminal, Write},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
-use asm_core::Key;
-use asm_session::{Sessions, SessionsBuilder};
+use asm_core::{Driver, Key};
+use asm_session::{Lifetimes, Sessions, SessionsBuilder};
 use clap::{Args, CommandFactory, error::ErrorKind};
 use serde::Serialize;
 
@@ -32,8 +33,8 @@ use crate::{Cli, drivers::DriverName};
 /// Where the sessions are, and how to answer.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
-    /// Where the sessions are: `file:PATH` for the files of a directory, or the URL of a Redis server.
-    /// Nothing is made that is not there.
+    /// Where the sessions are: `file:PATH` for the files of a directory, or the URL of a Redis server,
+    /// with `#PREFIX` behind it unless names there begin with `asm`. Nothing is made that is not there.
     #[arg(long, value_name = "DRIVER")]
     driver: DriverName,
 
@@ -93,10 +94,18 @@ fn run_with(
     target.driver.check_outlives_the_process();
     in_runtime(name, async {
         let driver = target.driver.existing().await?;
-        let builder = target.keys.set(Sessions::builder(driver));
+        let builder = target.keys.set(sessions_of(driver)?);
         let sessions = set(builder).build()?;
         command(&sessions).await
     })
+}
+
+/// Sessions as their operators see them: those of applications with any settings. An absolute
+/// timeout is an application's own, and none here, so that no living session is taken for one that is
+/// over.
+fn sessions_of(driver: Arc<dyn Driver>) -> asm_session::Result<SessionsBuilder> {
+    let lifetimes = Lifetimes::builder().absolute(None).build()?;
+    Ok(Sessions::builder(driver).lifetimes(lifetimes))
 }
 
 /// Runs a command, and makes an exit code of how it ended.
@@ -218,7 +227,33 @@ fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use asm_memory::MemoryDriver;
+    use asm_session::Client;
+    use asm_testkit::ManualClock;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_its_application_lets_live_is_not_over_for_operators() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let clock = ManualClock::new();
+        let driver = MemoryDriver::builder().clock(Arc::new(clock.clone()));
+        let driver: Arc<dyn Driver> = Arc::new(driver.build());
+        let lifetimes = Lifetimes::builder()
+            .idle(60 * DAY)
+            .max(60 * DAY)
+            .first(None);
+        let lifetimes = lifetimes.absolute(None).build().expect("sound");
+        let application = Sessions::builder(Arc::clone(&driver)).lifetimes(lifetimes);
+        let application = application.build().expect("sound");
+        let mut session = application.create(&Client::default()).expect("randomness");
+        session.insert("n", &1).expect("a change");
+        session.close().await.expect("a save");
+        clock.advance(40 * DAY).await;
+        let operators = sessions_of(driver).and_then(SessionsBuilder::build);
+        let seen = operators.expect("sound").by_handle(session.handle());
+        assert!(seen.stored().await.expect("an answer").is_some());
+    }
 
     #[test]
     fn only_a_yes_is_a_yes() {

@@ -69,7 +69,9 @@ async fn sweep(arguments: &Arguments, sessions: &Sessions) -> Result<Ended, Fail
     let (began, bar, interrupt) = (Instant::now(), Progress::begin(), Interrupt::listen());
     let mut batches = 0;
     let from = arguments.from.clone().map(|Place(cursor)| cursor);
+    let mut last = None;
     let swept = sessions.sweep(from, arguments.batch, |progress| {
+        last = Some(progress.clone());
         bar.show(progress.done, told(progress));
         batches += 1;
         let enough = arguments.batches.is_some_and(|most| batches >= most.get());
@@ -79,11 +81,19 @@ async fn sweep(arguments: &Arguments, sessions: &Sessions) -> Result<Ended, Fail
             ControlFlow::Continue(())
         }
     });
-    let swept = swept.await?;
+    let swept = swept.await;
     bar.end();
-    let answer = Answer::of(swept, began);
-    arguments.target.answers.print(&answer, &answer.words())?;
-    Ok(answer.ended())
+    let said = |swept| {
+        let answer = Answer::of(swept, began);
+        arguments.target.answers.print(&answer, &answer.words())?;
+        Ok(answer.ended())
+    };
+    match (swept, last) {
+        (Ok(swept), _) => said(swept),
+        // The next one goes on there.
+        (Err(error), Some(swept)) => said(swept).and(Err(error.into())),
+        (Err(error), None) => Err(error.into()),
+    }
 }
 
 impl Answer {

@@ -7,7 +7,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use super::site::Site;
 
 /// The entry with the name of who is signed in.
-pub(super) const USER: &str = "user";
+pub(super) const USER: &str = "asm-demo.user";
 
 /// One thing to see on the site.
 #[derive(Debug, PartialEq, Eq)]

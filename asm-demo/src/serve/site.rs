@@ -133,9 +133,9 @@ impl Site {
         })
     }
 
-    /// The sessions of an account.
+    /// The sessions of an account: never one of an application whose store this is, too.
     pub(super) fn account(user: &str) -> String {
-        format!("user:{user}")
+        format!("asm-demo:{user}")
     }
 
     /// The session of this handle, if it is one of the account's.

@@ -373,6 +373,76 @@ async fn a_copy_goes_on_where_it_was_broken_off() {
 }
 
 #[tokio::test]
+async fn what_was_saved_there_as_it_is_here_is_left_alone_too() {
+    for to in places::all().await {
+        let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
+        let id = stored(&from, "one").await;
+        copy(&from, &copies).await;
+        for text in ["two", "one"] {
+            let mut session = open(&copies, &id).await.expect("it");
+            session.insert("text", text).expect("a change");
+            session.close().await.expect("a save");
+        }
+        let mut session = open(&copies, &id).await.expect("it");
+        let mut fields = session.fields().expect("fields");
+        fields.incr("clicks", 1).await.expect("a sum");
+        assert_eq!(copy(&from, &copies).await.foreign, 1, "{}", to.name);
+        let clicks = fields.get("clicks").await.expect("an answer");
+        assert!(clicks.is_some(), "{}", to.name);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_written_stays_with_its_subject() {
+    for to in places::all().await {
+        let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
+        let id = stored(&from, "one").await;
+        bind(&from, &id, "ann").await;
+        assert_eq!(copy(&from, &copies).await.copied, 1);
+        let mut holder = open(&copies.with_mode(LockMode::OnOpen), &id)
+            .await
+            .expect("it");
+        bind(&from, &id, "bob").await;
+        assert_eq!(copy(&from, &copies).await.foreign, 1, "{}", to.name);
+        let listed = async |user| {
+            let listed = copies.subject(user).list().await;
+            listed.expect("an index").len()
+        };
+        assert_eq!((listed("ann").await, listed("bob").await), (1, 0));
+        holder.close().await.expect("the lock is given back");
+        assert_eq!(copy(&from, &copies).await.updated, 1, "{}", to.name);
+        assert_eq!((listed("ann").await, listed("bob").await), (0, 1));
+    }
+}
+
+async fn bind(sessions: &Sessions, id: &str, user: &str) {
+    let mut session = open(sessions, id).await.expect("it lives");
+    session.bind_subject(user).await.expect("an index");
+    session.close().await.expect("a save");
+}
+
+#[tokio::test]
+async fn what_is_done_once_is_no_session() {
+    for to in places::all().await {
+        let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
+        let id = stored(&from, "one").await;
+        let session = open(&from, &id).await.expect("it");
+        let minute = std::time::Duration::from_secs(60);
+        let done = session.once("work", minute, async {
+            // While it runs, and after it.
+            let meanwhile = copy(&from, &copies).await;
+            assert_eq!((meanwhile.examined, meanwhile.copied), (2, 1));
+            Ok::<_, SessionError>(1)
+        });
+        assert_eq!(done.await.expect("it is done"), 1);
+        let after = copy(&from, &copies).await;
+        assert_eq!((after.examined, after.unchanged), (2, 1), "{}", to.name);
+        let ended = end_copies(&from, &copies).await;
+        assert_eq!((ended.examined, ended.foreign), (2, 0), "{}", to.name);
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_known_is_counted_and_nothing_is_written() {
     let place = Place::memory();
     let sealed = built(Sessions::builder(place.driver()).codec(Seal::xchacha(ring(1))));
