@@ -1,22 +1,21 @@
 -- Ends a grant by force: the one of this fence, or whichever there is.
 --
--- KEYS: record, lock, queue, fields
--- ARGV: time, channel, confirm, fence or ''
+-- KEYS: record, queue, fields
+-- ARGV: caller, fence or ''
 -- Answer: 'done', fence, label, wakes | 'not', wakes
 --
 -- Contract: "Of two that name the same grant exactly one breaks it; a later grant is never broken
 -- by it."
 if head == '' then
-  clear(KEYS[4])
-  return {'not', wakes}
+  return {'not', clear(KEYS[3])}
 end
 settle()
 local broken = fence
-if not grant or ARGV[4] ~= '' and ARGV[4] ~= struct.pack('>I8', broken) then
-  return {'not', wakes}
+if not holder or ARGV[2] ~= '' and ARGV[2] ~= struct.pack('>I8', broken) then
+  return answer('not')
 end
-local whose = label()
-call('DEL', LOCK)
-grant = false
+local whose = labelled():sub(2)
+insist()
+free()
 settle()
-return {'done', broken, whose, wakes}
+return answer('done', broken, whose)

@@ -1,35 +1,35 @@
 -- Stores a first record.
 --
--- KEYS: record, lock, queue, fields[, stage]
--- ARGV: time, channel, confirm, op id, '1' for a resend, lifetime in ms, the token of the lock or
---       '', hold in ms, label, the whole record or '' when it is staged, '1' to publish
+-- KEYS: record, queue, fields[, stage]
+-- ARGV: caller, op id, '1' for a resend, lifetime in ms, the claim of the lock (token and label) or
+--       '', hold in microseconds, '1' to publish, the record, or '' when it is staged
 -- Answer: 'done', number, fence or 0, now, wakes | 'taken' | 'unknown'
 --
 -- Contract: "Creating on a taken key is refused and changes nothing; of n concurrent creators
 -- exactly one wins."
-local STAGE = KEYS[5]
-local op, resend, ttl, token, hold = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local STAGE = KEYS[4]
+local op, resend, ttl, claim, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-local function answer(reply)
+local function refused(...)
   if STAGE then
     call('UNLINK', STAGE)
   end
-  return reply
+  return answer(...)
 end
 
 if head ~= '' then
   settle()
-  local number = struct.unpack('>I8', head, 5)
+  local number = struct.unpack('>I8', head, 46)
   for age = 0, math.min(number, 4) - 1 do
-    if head:sub(13 + 8 * age, 20 + 8 * age) == op then
-      local held = token ~= '' and is_held_by(token)
-      return answer({'done', number - age, held and fence or 0, now, wakes})
+    if head:sub(54 + 8 * age, 61 + 8 * age) == op then
+      local held = claim ~= '' and is_held_by(claim:sub(1, 16))
+      return refused('done', number - age, held and fence or 0, now)
     end
   end
   if resend == '1' and number > 4 then
-    return answer({'unknown', wakes})
+    return refused('unknown')
   end
-  return answer({'taken', wakes})
+  return refused('taken')
 end
 
 -- The record comes first: a server without memory refuses it then, as it does not once a script has
@@ -41,16 +41,16 @@ if STAGE then
   call('RENAME', STAGE, RECORD)
   call('PEXPIRE', RECORD, ttl)
 else
-  call('SET', RECORD, ARGV[10], 'PX', ttl)
+  call('SET', RECORD, ARGV[8], 'PX', ttl)
 end
 -- What an earlier session of this name left is over, and so is it for whoever followed it: nobody
 -- publishes that a lifetime has ended.
-clear(KEYS[4])
-if ARGV[11] == '1' then
+clear(KEYS[3])
+if ARGV[7] == '1' then
   call('PUBLISH', RECORD .. ':feed', 'c' .. struct.pack('>I8', 1) .. op .. struct.pack('>I8', now))
 end
-fence = 0
-if token ~= '' then
-  hand(token, '1-', ARGV[9], hold)
+if claim ~= '' then
+  released = NOBODY:rep(4)
+  hand(claim:sub(1, 16), claim:sub(17), hold, true)
 end
-return {'done', 1, fence, now, wakes}
+return answer('done', 1, fence, now)

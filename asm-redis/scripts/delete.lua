@@ -1,36 +1,34 @@
 -- Removes a session, if the guard holds.
 --
--- KEYS: record, lock, queue, fields
--- ARGV: time, channel, confirm, '1' for a guard, epoch, version, the token that holds or '', '1'
---       to publish
+-- KEYS: record, queue, fields
+-- ARGV: caller, '1' for a guard, guard (epoch and version), the token that holds or '', '1' to
+--       publish
 -- Answer: 'done' | 'nothing' | 'ended' | 'locked' | 'lost', each with its wakes
 --         | 'conflict', record, left in ms, now, wakes
 --
 -- Contract: "Without a guard it wins at once over locks, versions and queues.", "Waiters are told
 -- Missing; so is the holder at its next call."
-local guarded, epoch, version, held, publish = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local guarded, guard, held, publish = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if head == '' then
-  clear(KEYS[4])
-  return {'nothing', wakes}
+  return {'nothing', clear(KEYS[3])}
 end
 if guarded == '1' then
   settle()
-  if head:sub(45, 52) ~= epoch then
-    return {'ended', wakes}
+  if head:sub(38, 45) ~= guard:sub(1, 8) then
+    return answer('ended')
   end
-  if held == '' and grant then
-    return {'locked', wakes}
+  if held == '' and holder then
+    return answer('locked')
   end
   if held ~= '' and not is_held_by(held) then
-    return {'lost', wakes}
+    return answer('lost')
   end
-  if head:sub(5, 20) ~= version then
-    return {'conflict', call('GET', RECORD), call('PTTL', RECORD), now, wakes}
+  if head:sub(46, 61) ~= guard:sub(9) then
+    return answer('conflict', call('GET', RECORD), call('PTTL', RECORD), now)
   end
 end
-if publish == '1' and head:byte(94) >= 2 then
-  call('PUBLISH', RECORD .. ':feed', 'e' .. head:sub(5, 20) .. head:sub(45, 52))
+if publish == '1' and others >= 2 then
+  call('PUBLISH', RECORD .. ':feed', 'e' .. head:sub(46, 61) .. head:sub(38, 45))
 end
 call('UNLINK', RECORD)
-clear(KEYS[4])
-return {'done', wakes}
+return {'done', clear(KEYS[3])}

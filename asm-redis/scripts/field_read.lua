@@ -1,7 +1,7 @@
 -- Reads one field.
 --
 -- KEYS: record, fields
--- ARGV: time, epoch, name, first item, the item behind the last or '' for all
+-- ARGV: caller, epoch, name, first item, the item behind the last or '' for all
 -- Answer: 'missing' | 'ended' | 'absent' | 'b' and chunks | 'n', number | 'l' and items
 --
 -- Contract: "Fields exist only with their session."
@@ -10,7 +10,7 @@ if head == '' then
   call('UNLINK', FIELDS)
   return {'missing'}
 end
-if head:sub(45, 52) ~= epoch then
+if head:sub(38, 45) ~= epoch then
   return {'ended'}
 end
 local value = look(name)

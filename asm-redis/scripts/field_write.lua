@@ -1,7 +1,7 @@
 -- Changes one field.
 --
 -- KEYS: record, fields
--- ARGV: time, epoch, op id, how long ago the first sending was at most in microseconds or '', name,
+-- ARGV: caller, epoch, op id, how long ago the first sending was at most in microseconds or '', name,
 --       'set', 'incr', 'append', 'push', 'take' or 'clear', value, how much the fields may weigh
 -- Answer: 'missing' | 'unknown' | 'ended' | 'large' | 'd' | 'n', number | 'l', length | 'w' | 'v'
 --         | 't' for nothing | 'tb', chunks | 'tn', number | 'tl', items
@@ -51,7 +51,7 @@ end
 if age ~= '' and forgotten > 0 and now - forgotten <= tonumber(age) then
   return {'unknown'}
 end
-if head:sub(45, 52) ~= epoch then
+if head:sub(38, 45) ~= epoch then
   return {'ended'}
 end
 
@@ -183,7 +183,7 @@ if not state then
   if left > 0 then
     call('PEXPIRE', FIELDS, string.format('%.0f', left))
   end
-  local flags = head:byte(94)
-  call('SETRANGE', RECORD, '93', string.char(flags - flags % 2 + 1))
+  local flags = head:byte(150)
+  call('SETRANGE', RECORD, '149', string.char(flags - flags % 2 + 1))
 end
 return shown(answer)

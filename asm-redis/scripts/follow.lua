@@ -1,7 +1,7 @@
 -- Looks at a session for a subscriber, and lets its changes be published from now on.
 --
 -- KEYS: record
--- ARGV: time
+-- ARGV: caller
 -- Answer: 'missing' | 'live', head, left in ms, now
 --
 -- Contract: "A subscriber sees foreign and own saves, rotations and the end, from the moment that
@@ -9,8 +9,8 @@
 if head == '' then
   return {'missing'}
 end
-local flags = head:byte(94)
-if flags < 2 then
-  call('SETRANGE', RECORD, '93', string.char(flags + 2))
+local flags = head:byte(150)
+if flags % 4 < 2 then
+  call('SETRANGE', RECORD, '149', string.char(flags + 2))
 end
 return {'live', head, call('PTTL', RECORD), now}

@@ -1,27 +1,24 @@
 -- Who holds the lock and who waits, in order.
 --
--- KEYS: record, lock, queue, fields
--- ARGV: time, channel, confirm
--- Answer: wakes, {fence, label, left in ms, '1' if the holder knows} or {}, and of each waiter
---         label, left in microseconds
+-- KEYS: record, queue, fields
+-- ARGV: caller
+-- Answer: wakes, {fence, label, left in microseconds, '1' if the holder knows} or {}, and of each
+--         waiter label, left in microseconds
 if head == '' then
-  clear(KEYS[4])
-  return {'seen', wakes, {}}
+  return {'seen', clear(KEYS[3]), {}}
 end
 settle()
-local answer = {'seen', wakes, {}}
-if grant then
-  answer[3] = {fence, label(), call('PTTL', LOCK), grant:sub(17, 17)}
+local seen = {'seen', '', {}}
+if holder then
+  seen[3] = {fence, labelled():sub(2), ends - now, knows and '1' or '0'}
 end
-local ends = call('HMGET', QUEUE, 'h', 't')
-if ends[1] then
-  for place = tonumber(ends[1]), tonumber(ends[2]) - 1 do
-    local token = call('HGET', QUEUE, '#' .. place)
-    local ticket = token and ticket_of(token)
-    if ticket then
-      answer[#answer + 1] = ticket.label
-      answer[#answer + 1] = ticket.to - now
-    end
+local first, last = places()
+for place = first, last do
+  local ticket = ticket_at(place)
+  if ticket then
+    seen[#seen + 1] = ticket.text:sub(2)
+    seen[#seen + 1] = ticket.to - now
   end
 end
-return answer
+seen[2] = answer()[1]
+return seen

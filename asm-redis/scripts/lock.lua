@@ -1,64 +1,91 @@
--- The lock: a grant, and the queue behind it. Part of every script that changes who holds it.
+-- The lock: a grant in the head of the record, and the queue behind it. Part of every script that
+-- changes who holds it. What changes in the head is written once, by `answer`.
 --
--- KEYS[2] is the grant, a string that expires with it: token (16), '1' if the holder knows of it
--- and '0' between a hand-off and the waiter's next call, 'w' if there may be a queue and '-' if there
--- is none, label.
---
--- KEYS[3] is the queue, a hash: 'h' and 't' are the places of the head and behind the tail; '#' and
--- a place name the token there; a token (16 bytes) names its ticket: until (8) and silent (8) in
--- microseconds of server time, epoch (8), place (8), length of the label (1), label, channel. There
--- is no queue without a ticket. A ticket that is over is dropped when it is looked at.
---
--- ARGV[2] is the caller's wake-up channel, ARGV[3] how long a hand-off is provisional, in
--- milliseconds.
+-- KEYS[2] is the queue, a hash: 'h' and 't' are the places of the head and behind the tail; a token
+-- (16 bytes) names its place; '#' and a place name the ticket there: token (16), until (8) and silent
+-- (8) in microseconds of server time, epoch (8), label with its length, channel. There is no queue
+-- without a ticket. A ticket that is over is dropped when it is looked at. The head may say that
+-- there is a queue when it is over, and never the other way round.
 --
 -- Contract: "Grants follow arrival order among live waiters", "One release wakes exactly one
 -- waiter", "A newcomer never passes a live queue".
-local LOCK, QUEUE, ME, CONFIRM = KEYS[2], KEYS[3], ARGV[2], ARGV[3]
-local grant, fence, wakes = false, 0, ''
+local QUEUE, NOBODY = KEYS[2], ('\0'):rep(16)
+local CONFIRM, ME = struct.unpack('>I8', ARGV[1], 9), ARGV[1]:sub(17)
+local holder, knows, queued, others = false, false, false, 0
+local fence, ends, released, text = 0, 0, '', ''
+local changed, wakes = false, ''
 if head ~= '' then
-  grant = call('GET', LOCK)
-  fence = struct.unpack('>I8', head, 86)
-end
-
--- Waiters next door are woken by the one who asked, when it has the answer.
-local function wake(token, channel)
-  if channel == ME then
-    wakes = wakes .. token
+  local flags
+  flags, fence, ends = struct.unpack('>BI8I8', head, 150)
+  others, queued = flags % 4, flags % 8 >= 4
+  released = head:sub(86, 149)
+  if ends > now then
+    holder, knows = head:sub(167, 182), flags >= 8
   else
-    call('PUBLISH', channel, token .. RECORD)
+    ends = 0
   end
 end
 
-local function read(token, ticket)
-  local to, silent, epoch, place, label = struct.unpack('>I8I8c8I8Bc0', ticket)
+-- The head from the released tokens on, up to the label unless that is another.
+local function state()
+  local flags = others + (queued and 4 or 0) + (knows and 8 or 0)
+  return released .. struct.pack('>BI8I8', flags, fence, ends) .. (holder or NOBODY) .. text
+end
+
+local function answer(...)
+  if changed then
+    call('SETRANGE', RECORD, '85', state())
+  end
+  local reply = {...}
+  reply[#reply + 1] = wakes
+  return reply
+end
+
+-- The holder's label, with its length.
+local function labelled()
+  if text == '' then
+    text = call('GETRANGE', RECORD, '182', '310')
+    text = text:sub(1, 1 + text:byte())
+  end
+  return text
+end
+
+-- Waiters next door are woken by the one who asked, when it has the answer.
+local function wake(ticket)
+  if ticket.channel == ME then
+    wakes = wakes .. ticket.token
+  else
+    call('PUBLISH', ticket.channel, ticket.token .. RECORD)
+  end
+end
+
+local function read(place, ticket)
+  local token, to, silent, epoch, label = struct.unpack('>c16I8I8c8Bc0', ticket)
   return {
-    token = token, to = to, silent = silent, epoch = epoch, place = place, label = label,
-    channel = ticket:sub(34 + #label),
+    place = place, token = token, to = to, silent = silent, epoch = epoch,
+    text = ticket:sub(41, 41 + #label), channel = ticket:sub(42 + #label),
   }
 end
 
 local function lives(ticket)
-  return ticket.to > now and ticket.silent > now and ticket.epoch == head:sub(45, 52)
+  return ticket.to > now and ticket.silent > now and ticket.epoch == head:sub(38, 45)
 end
 
--- Answers whether there is still a queue.
 local function drop(ticket)
   call('HDEL', QUEUE, ticket.token, '#' .. ticket.place)
   if call('HLEN', QUEUE) == 2 then
     call('DEL', QUEUE)
-    return false
+    queued, changed = false, true
   end
-  return true
 end
 
--- The ticket of this token, unless it is over.
-local function ticket_of(token)
-  local ticket = call('HGET', QUEUE, token)
+-- The ticket at this place, unless it is over.
+local function ticket_at(place)
+  local ticket = call('HGET', QUEUE, '#' .. place)
   if not ticket then
     return false
   end
-  ticket = read(token, ticket)
+  ticket = read(place, ticket)
   if lives(ticket) then
     return ticket
   end
@@ -66,92 +93,112 @@ local function ticket_of(token)
   return false
 end
 
+local function ticket_of(token)
+  local place = queued and call('HGET', QUEUE, token)
+  return place and ticket_at(place)
+end
+
+-- All places there are, from the head on.
+local function places()
+  local edges = queued and call('HMGET', QUEUE, 'h', 't')
+  if not edges or not edges[1] then
+    return 0, -1
+  end
+  return tonumber(edges[1]), edges[2] - 1
+end
+
 -- The next in the queue; places before it are cleared away.
 local function front()
-  local ends = call('HMGET', QUEUE, 'h', 't')
-  if not ends[1] then
+  if not queued then
     return false
   end
-  local first, last = tonumber(ends[1]), tonumber(ends[2])
-  for place = first, last - 1 do
-    local token = call('HGET', QUEUE, '#' .. place)
-    if token then
-      local ticket = ticket_of(token)
-      if ticket then
-        if place > first then
-          call('HSET', QUEUE, 'h', place)
-        end
-        return ticket
+  local first, last = places()
+  for place = first, last do
+    local ticket = ticket_at(place)
+    if ticket then
+      if place > first then
+        call('HSET', QUEUE, 'h', place)
       end
+      return ticket
     end
   end
-  call('DEL', QUEUE)
+  if queued then
+    call('DEL', QUEUE)
+    queued, changed = false, true
+  end
   return false
 end
 
-local function hand(token, state, label, hold)
-  fence = fence + 1
-  call('SETRANGE', RECORD, '85', struct.pack('>I8', fence))
-  grant = token .. state .. label
-  call('SET', LOCK, grant, 'PX', hold)
+-- Lets a server without memory take what comes next: it refuses SETRANGE, which takes none here, as
+-- long as the script has not written. This is a write and changes nothing.
+local function insist()
+  call('HDEL', QUEUE, '')
+end
+
+local function hand(token, label, hold, known)
+  fence, ends = fence + 1, now + hold
+  holder, knows, text = token, known, label
+  changed = true
+end
+
+-- Nobody holds the lock any more.
+local function free()
+  holder, knows, ends, text = false, false, 0, ''
+  changed = true
 end
 
 -- A lock that is free goes to the head of the queue.
 local function settle()
-  if grant or head == '' then
+  if holder then
     return
   end
   local ticket = front()
   if ticket then
-    local more = drop(ticket)
-    hand(ticket.token, more and '0w' or '0-', ticket.label, CONFIRM)
-    wake(ticket.token, ticket.channel)
+    drop(ticket)
+    if queued then
+      call('HSET', QUEUE, 'h', ticket.place + 1)
+    end
+    hand(ticket.token, ticket.text, CONFIRM, false)
+    wake(ticket)
   end
-end
-
-local function is_granted_to(token)
-  return grant and grant:sub(1, 16) == token
 end
 
 -- Whether this token has the lock and knows it.
 local function is_held_by(token)
-  return grant and grant:sub(1, 17) == token .. '1'
-end
-
--- Of the one who holds it and does not know, or of whoever.
-local function label()
-  return grant:sub(19)
+  return knows and holder == token
 end
 
 local function was_released(token)
-  for place = 1, head:byte(95) do
-    if head:sub(80 + 16 * place, 95 + 16 * place) == token then
+  for place = 1, 49, 16 do
+    if token ~= NOBODY and released:sub(place, place + 15) == token then
       return true
     end
   end
   return false
 end
 
--- The head with this token among the released ones.
-local function remembering(token)
-  local kept = math.min(head:byte(95), 3)
-  return head:sub(1, 94) .. string.char(kept + 1) .. token .. head:sub(96, 143)
-end
-
 local function remember(token)
-  head = remembering(token)
-  call('SETRANGE', RECORD, '94', head:sub(95))
+  released = token .. released:sub(1, 48)
+  changed = true
 end
 
--- Everything of a session that is over, but its record. Whoever waits is told.
-local function clear(fields)
-  if call('EXISTS', QUEUE) == 1 then
-    local all = call('HGETALL', QUEUE)
-    for i = 1, #all, 2 do
-      if #all[i] == 16 then
-        wake(all[i], read(all[i], all[i + 1]).channel)
-      end
+-- Tells all who wait to look again, and ends the queue.
+local function disperse()
+  local all = call('HGETALL', QUEUE)
+  for i = 1, #all, 2 do
+    if #all[i] ~= 16 and all[i]:byte() == 35 then
+      wake(read(0, all[i + 1]))
     end
   end
-  call('UNLINK', LOCK, QUEUE, fields)
+  if #all > 0 then
+    call('DEL', QUEUE)
+  end
+  queued = false
+end
+
+-- Everything of a session that is over, but its record.
+local function clear(fields)
+  disperse()
+  call('UNLINK', fields)
+  return wakes
 end

@@ -1,9 +1,12 @@
 -- The common case of an open with the lock, before anything is defined that it does not need: nobody
--- holds the lock, and nobody waits. The arguments are those of open.lua.
-if head ~= '' and head:find(ARGV[5], 53, true) == 53 and call('EXISTS', KEYS[2], KEYS[3]) == 0
-  and not head:find(ARGV[4], 96, true) then
-  local fence = struct.unpack('>I8', head, 86) + 1
-  call('SETRANGE', RECORD, '85', struct.pack('>I8', fence))
-  call('SET', KEYS[2], ARGV[4] .. '1-' .. ARGV[7], 'PX', ARGV[6])
-  return {'held', fence, now, call('PTTL', RECORD), ''}
+-- holds the lock, and nobody waits. The arguments are those of open.lua; the answer is one string, which
+-- costs the server and the caller less than a list: fence, now, left in ms (8 each).
+if head:find(ARGV[3], 5, true) == 5 then
+  local flags, fence, ends = struct.unpack('>BI8I8', head, 150)
+  if ends == 0 and flags < 4 and not head:find(ARGV[2]:sub(1, 16), 86, true) then
+    fence = fence + 1
+    local grant = struct.pack('>BI8I8', flags + 8, fence, now + ARGV[4])
+    call('SETRANGE', RECORD, '149', grant .. ARGV[2])
+    return struct.pack('>I8I8i8', fence, now, call('PTTL', RECORD))
+  end
 end

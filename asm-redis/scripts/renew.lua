@@ -1,23 +1,20 @@
 -- Makes a grant last longer.
 --
--- KEYS: record, lock, queue, fields
--- ARGV: time, channel, confirm, token, hold in ms
--- Answer: 'done', left in ms, wakes | 'lost' | 'missing', each with its wakes
+-- KEYS: record, queue, fields
+-- ARGV: caller, token, hold in microseconds
+-- Answer: 'done', left in microseconds, wakes | 'lost' | 'missing', each with its wakes
 --
 -- Contract: "Only the holder's grant is extended; an expired one cannot be renewed.", "Renewal
 -- never shortens."
-local token, hold = ARGV[4], ARGV[5]
 if head == '' then
-  clear(KEYS[4])
-  return {'missing', wakes}
+  return {'missing', clear(KEYS[3])}
 end
 settle()
-if not is_held_by(token) then
-  return {'lost', wakes}
+if not is_held_by(ARGV[2]) then
+  return answer('lost')
 end
-local left = call('PTTL', LOCK)
-if tonumber(hold) > left then
-  call('PEXPIRE', LOCK, hold)
-  left = tonumber(hold)
+if now + ARGV[3] > ends then
+  insist()
+  ends, changed = now + ARGV[3], true
 end
-return {'done', left, wakes}
+return answer('done', ends - now)

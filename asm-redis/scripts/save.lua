@@ -1,97 +1,86 @@
 -- Writes a new version, if the guard holds.
 --
--- KEYS: record, lock, queue, fields[, stage]
--- ARGV: time, channel, confirm, op id, '1' for a resend, epoch, version (number and op id), the
---       token that holds or '', stamp, lifetime in ms, '1' to release, '1' to publish, the
---       bytes, or '' when they are staged behind room for the head
+-- KEYS: record, queue, fields[, stage]
+-- ARGV: caller;
+--       1 for a resend, 2 for a new epoch, 4 if the lock is held, 8 to release it, 16 to publish,
+--       added up (1), then guard (epoch and version, 24), the token that holds or 0 (16), op id (8);
+--       lifetime in ms;
+--       the new record, or what its head begins with (61) when it is staged
 -- Answer: 'done', number, now, wakes | 'conflict', record, left in ms, now, wakes
 --         | 'missing' | 'unknown' | 'ended' | 'locked' | 'lost', each with its wakes
+--         | that of save_free.lua
 --
 -- Contract: "The checks come in this order: the op id is known (Done, as the first time); the
 -- session is missing; the resend cannot be resolved (Unknown); the epoch; the lock; the version.",
 -- "A save on a deleted or expired session never brings it back."
-local STAGE = KEYS[5]
-local op, resend, epoch, version, held = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local stamp, ttl, release, publish = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local STAGE, ttl, record = KEYS[4], ARGV[3], ARGV[4]
+local resend, renewed, held_by_us = how % 2 >= 1, how % 4 >= 2, how % 8 >= 4
+local release, publish = held_by_us and how % 16 >= 8, how >= 16
 
-local function answer(...)
+local function refused(...)
   if STAGE then
     call('UNLINK', STAGE)
   end
-  return {...}
+  return answer(...)
 end
 
 if head == '' then
-  clear(KEYS[4])
-  return answer('missing', wakes)
+  clear(KEYS[3])
+  return refused('missing')
 end
 settle()
-local number = struct.unpack('>I8', head, 5)
+local number = struct.unpack('>I8', head, 46)
 for age = 0, math.min(number, 4) - 1 do
-  if head:sub(13 + 8 * age, 20 + 8 * age) == op then
-    return answer('done', number - age, now, wakes)
+  if head:sub(54 + 8 * age, 61 + 8 * age) == op then
+    return refused('done', number - age, now)
   end
 end
-if resend == '1' and number - (struct.unpack('>I8', version) + 1) >= 4 then
-  return answer('unknown', wakes)
+if resend and number - (struct.unpack('>I8', guard, 9) + 1) >= 4 then
+  return refused('unknown')
 end
-if head:sub(45, 52) ~= epoch then
-  return answer('ended', wakes)
+if head:sub(38, 45) ~= guard:sub(1, 8) then
+  return refused('ended')
 end
-if held == '' and grant then
-  return answer('locked', wakes)
+if not held_by_us and holder then
+  return refused('locked')
 end
-if held ~= '' and not is_held_by(held) then
-  return answer('lost', wakes)
+if held_by_us and not is_held_by(held) then
+  return refused('lost')
 end
-if head:sub(5, 20) ~= version then
-  return answer('conflict', call('GET', RECORD), call('PTTL', RECORD), now, wakes)
+if head:sub(46, 61) ~= guard:sub(9) then
+  return refused('conflict', call('GET', RECORD), call('PTTL', RECORD), now)
 end
 if STAGE and call('EXISTS', STAGE) == 0 then
-  return {'unstaged'}
+  return answer('unstaged')
 end
 
-number = number + 1
-local rotated = head:sub(45, 85) ~= stamp
-local renewed = head:sub(45, 52) ~= stamp:sub(1, 8)
-head = head:sub(1, 4) .. struct.pack('>I8', number) .. op .. head:sub(13, 36) .. stamp .. head:sub(86)
-release = release == '1' and held ~= ''
-if release then
-  head = remembering(held)
+local before = head:sub(54, 77)
+local rotated = head:sub(5, 45) ~= record:sub(5, 45)
+head = record:sub(1, 61) .. before .. head:sub(86)
+if holder then
+  labelled()
 end
 if STAGE then
-  call('SETRANGE', STAGE, '0', head)
   call('RENAME', STAGE, RECORD)
   call('PEXPIRE', RECORD, ttl)
 else
-  call('SET', RECORD, head .. ARGV[13], 'PX', ttl)
+  call('SET', RECORD, record, 'PX', ttl)
 end
-if head:byte(94) % 2 == 1 then
-  call('PEXPIRE', KEYS[4], ttl)
+if others % 2 == 1 then
+  call('PEXPIRE', KEYS[3], ttl)
 end
-if publish == '1' and head:byte(94) >= 2 then
-  local kind = rotated and 'r' or 's'
-  call('PUBLISH', RECORD .. ':feed', kind .. head:sub(5, 20) .. stamp:sub(1, 8))
+if publish and others >= 2 then
+  call('PUBLISH', RECORD .. ':feed', (rotated and 'r' or 's') .. head:sub(46, 61) .. head:sub(38, 45))
 end
-local queue = true
 if release then
-  queue = grant:sub(18, 18) == 'w'
-  call('DEL', LOCK)
-  grant = false
+  free()
+  remember(held)
 end
-if renewed and queue then
+if renewed and queued then
   -- Whoever waits opened under an epoch that is over.
-  local all = call('HGETALL', QUEUE)
-  for i = 1, #all, 2 do
-    if #all[i] == 16 then
-      wake(all[i], read(all[i], all[i + 1]).channel)
-    end
-  end
-  if #all > 0 then
-    call('DEL', QUEUE)
-  end
+  disperse()
 end
-if queue then
-  settle()
-end
-return {'done', number, now, wakes}
+settle()
+call('SETRANGE', RECORD, '61', before .. state())
+changed = false
+return answer('done', number + 1, now)

@@ -1,7 +1,7 @@
 -- Extends a lifetime.
 --
 -- KEYS: record, fields
--- ARGV: time, epoch, lifetime in ms
+-- ARGV: caller, epoch, lifetime in ms
 -- Answer: 'done', left in ms, now | 'missing' | 'ended'
 --
 -- Contract: "Touch never lowers it, never creates, and changes neither data nor version.", "It
@@ -9,13 +9,13 @@
 if head == '' then
   return {'missing'}
 end
-if head:sub(45, 52) ~= ARGV[2] then
+if head:sub(38, 45) ~= ARGV[2] then
   return {'ended'}
 end
 local left, ttl = call('PTTL', RECORD), ARGV[3]
 if tonumber(ttl) > left then
   call('PEXPIRE', RECORD, ttl)
-  if head:byte(94) % 2 == 1 then
+  if head:byte(150) % 2 == 1 then
     call('PEXPIRE', KEYS[2], ttl)
   end
   left = tonumber(ttl)

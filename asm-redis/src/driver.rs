@@ -23,7 +23,7 @@ use crate::{
     hub::Hub,
     keys::{Prefix, SessionKeys},
     link::{Links, Sending},
-    scripts::{self, Reply, Script, millis, strange},
+    scripts::{self, Reply, Script, micros, millis, strange},
 };
 
 /// Sessions in Redis or Valkey. A clone is a further handle; so is another driver with the same
@@ -157,11 +157,24 @@ impl RedisDriver {
         self.inner.settings.prefix.session(key)
     }
 
-    /// The time for a script: empty for that of the server.
+    /// The time for a script on an index: empty for that of the server.
     pub(crate) fn time(&self) -> String {
         let time = &self.inner.settings.time;
         let time = time.as_ref().map(|time| time.now().as_micros());
         time.map_or_else(String::new, |micros| micros.to_string())
+    }
+
+    /// What every script on a session is told of its caller.
+    fn caller(&self) -> Vec<u8> {
+        let Settings { time, recheck, .. } = &self.inner.settings;
+        let time = time.as_ref().map_or(0, |time| time.now().as_micros());
+        let channel = self.inner.hub.channel().as_bytes();
+        [
+            &time.to_be_bytes(),
+            &micros(2 * *recheck).to_be_bytes(),
+            channel,
+        ]
+        .concat()
     }
 
     /// What the server answered to TIME, unless a test has a time of its own.
@@ -201,7 +214,7 @@ impl RedisDriver {
         around: Around<'_>,
         arguments: impl Fn(&mut Cmd, Sending),
     ) -> Result<Answered> {
-        let time = self.time();
+        let caller = self.caller();
         let pack = |sending: Sending| {
             let mut pipeline = Pipeline::with_capacity(4);
             if let Some((stage, bytes)) = &around.staged {
@@ -211,7 +224,7 @@ impl RedisDriver {
                 pipeline.add_command(set);
             }
             let mut cmd = script.command(sending, names, around.content);
-            cmd.arg(&time);
+            cmd.arg(&caller);
             arguments(&mut cmd, sending);
             pipeline.add_command(cmd);
             for (command, name) in around.then {
@@ -231,12 +244,12 @@ impl RedisDriver {
         }
         let reply = values.next().ok_or_else(strange)?;
         Ok(Answered {
-            reply: Reply::of(reply, self.slower())?,
+            reply: Reply::of(reply, self.slower()),
             then: values,
         })
     }
 
-    /// Runs a script that begins with what all those have that change who holds a lock.
+    /// Runs a script that may change who holds the lock.
     pub(crate) async fn run_locking(
         &self,
         keys: &SessionKeys,
@@ -244,20 +257,12 @@ impl RedisDriver {
         around: Around<'_>,
         arguments: impl Fn(&mut Cmd, Sending),
     ) -> Result<Answered> {
-        let (lock, queue, fields) = (keys.lock(), keys.queue(), keys.fields());
-        let all = [keys.record(), &lock, &queue, &fields, ""];
-        let mut names = &all[..4];
-        let staged;
-        if let Some((stage, _)) = &around.staged {
-            staged = [keys.record(), &lock, &queue, &fields, stage];
-            names = &staged;
-        }
-        let confirm = self.keep(2 * self.inner.settings.recheck);
-        self.run(keys, script, names, around, |cmd, sending| {
-            cmd.arg(self.inner.hub.channel()).arg(confirm);
-            arguments(cmd, sending);
-        })
-        .await
+        let (queue, fields) = (keys.queue(), keys.fields());
+        let stage = around.staged.map_or("", |(stage, _)| stage);
+        let names = [keys.record(), &queue, &fields, stage];
+        let count = if stage.is_empty() { 3 } else { 4 };
+        self.run(keys, script, &names[..count], around, arguments)
+            .await
     }
 
     /// Goes on without its caller.

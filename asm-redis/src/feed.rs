@@ -80,7 +80,7 @@ impl RedisDriver {
     /// A session's life, if it has one.
     pub(crate) async fn life(&self, key: &Key) -> Result<Option<Life>> {
         let keys = self.keys(key);
-        let last = record::HEAD - 1;
+        let last = record::STAMP - 1;
         let pack = |_| {
             let mut pipeline = Pipeline::with_capacity(2);
             pipeline.cmd("GETRANGE").arg(keys.record()).arg(0).arg(last);

@@ -2,8 +2,7 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `asm:{<handle>}` | the record |
-//! | `asm:{<handle>}:lock` | the present grant |
+//! | `asm:{<handle>}` | the record, with the present grant of the lock |
 //! | `asm:{<handle>}:queue` | the tickets |
 //! | `asm:{<handle>}:fields` | the lockless fields |
 //! | `asm:{<handle>}:stage:<op id>` | a record on its way to its place |
@@ -92,10 +91,6 @@ impl SessionKeys {
         &self.0
     }
 
-    pub(crate) fn lock(&self) -> String {
-        self.part(":lock")
-    }
-
     pub(crate) fn queue(&self) -> String {
         self.part(":queue")
     }
@@ -168,7 +163,6 @@ mod tests {
         let keys = prefix.session(&key);
         let slots = [
             keys.record().to_owned(),
-            keys.lock(),
             keys.queue(),
             keys.fields(),
             keys.stage(OpId::from_bytes([1; 8])),
@@ -177,7 +171,7 @@ mod tests {
         assert!(slots.iter().all(|other| *other == slots[0]), "{slots:?}");
         assert_eq!(prefix.key_of_record(keys.record().as_bytes()), Some(key));
         assert_eq!(prefix.key_of_feed(keys.feed().as_bytes()), Some(key));
-        assert_eq!(prefix.key_of_record(keys.lock().as_bytes()), None);
+        assert_eq!(prefix.key_of_record(keys.queue().as_bytes()), None);
     }
 
     #[test]

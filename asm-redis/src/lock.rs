@@ -154,10 +154,9 @@ impl RedisDriver {
         let silence = micros(3 * self.inner.settings.recheck);
         let answered = self.run_locking(&keys, &ACQUIRE, around, |cmd, sending| {
             attempt.sent(sending);
-            cmd.arg(claim.token.as_bytes());
+            cmd.arg(record::claim(claim));
             cmd.arg(&epoch.get().to_be_bytes());
-            cmd.arg(self.keep(claim.hold)).arg(claim.label.as_str());
-            cmd.arg(micros(*wait));
+            cmd.arg(micros(claim.hold)).arg(micros(*wait));
             match queue {
                 Some(limit) => cmd.arg(*limit),
                 None => cmd.arg(""),
@@ -195,9 +194,11 @@ impl RedisDriver {
                 });
             }
             "queued" => {
-                let again = reply.left()?.duration();
+                let over = reply.left()?.duration();
+                let lapse = reply.signed()?.try_into().ok();
                 self.wake(reply)?;
-                return Ok(Stepped::Queued(again));
+                let again = [over, lapse.map(Duration::from_micros)];
+                return Ok(Stepped::Queued(again.into_iter().flatten().min()));
             }
             "busy" => Acquired::Busy,
             "full" => Acquired::QueueFull,
@@ -219,13 +220,13 @@ impl RedisDriver {
     async fn renew_grant(&self, key: &Key, token: &LockToken, hold: Duration) -> Result<Renewed> {
         let keys = self.keys(key);
         let answered = self.run_locking(&keys, &RENEW, Around::default(), |cmd, _| {
-            cmd.arg(token.as_bytes()).arg(self.keep(hold));
+            cmd.arg(token.as_bytes()).arg(micros(hold));
         });
         let mut reply = answered.await?.reply;
         let word = reply.word()?;
         let renewed = match word.as_str() {
             "done" => Renewed::Done {
-                left: reply.millis()?,
+                left: Duration::from_micros(reply.number()?),
             },
             "lost" => Renewed::Lost,
             "missing" => Renewed::Missing,
@@ -297,7 +298,7 @@ impl RedisDriver {
             state.holder = Some(Holder {
                 fence: Fence::new(holder.number()?),
                 label: label(&holder.bytes()?),
-                left: holder.left()?.duration().unwrap_or_default(),
+                left: Duration::from_micros(holder.number()?),
                 confirmed: holder.bytes()? == b"1",
             });
         }

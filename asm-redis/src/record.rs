@@ -3,17 +3,18 @@
 //! `scripts/head.lua` has the layout.
 
 use asm_core::{
-    Create, Epoch, Error, ErrorKind, OpId, Proof, Proofs, Redacted, Result, Stamp, Version,
+    Claim, Epoch, Error, ErrorKind, Guard, LockToken, OpId, Proof, Proofs, Redacted, Result, Stamp,
+    Version,
 };
 use bytes::Bytes;
 
 /// How many bytes the head has.
-pub(crate) const HEAD: usize = 159;
+pub(crate) const HEAD: usize = 311;
 
-/// How many bytes a stamp has.
-pub(crate) const STAMP: usize = 41;
+/// How many bytes of it a write decides about: its beginning.
+pub(crate) const STAMP: usize = 61;
 
-const MAGIC: &[u8; 4] = b"asm\x01";
+const MAGIC: &[u8; 4] = b"asm\x02";
 
 /// A record as it was stored.
 pub(crate) struct Record {
@@ -22,36 +23,31 @@ pub(crate) struct Record {
     pub(crate) data: Redacted,
 }
 
-/// The record that a create stores.
-pub(crate) fn first(req: &Create) -> Vec<u8> {
-    let mut record = Vec::with_capacity(HEAD + req.data.len());
-    record.extend_from_slice(MAGIC);
-    record.extend_from_slice(&1u64.to_be_bytes());
-    record.extend_from_slice(req.op.as_bytes());
-    record.resize(44, 0);
-    record.extend_from_slice(&stamp(&req.stamp));
-    record.resize(HEAD, 0);
-    record.extend_from_slice(&req.data);
-    record
-}
-
-/// The bytes behind room for the head, which the script fills in.
-pub(crate) fn blank(data: &[u8]) -> Vec<u8> {
+/// A record of this version, as a write sends it: the rest of the head is filled in by its script.
+pub(crate) fn new(version: Version, stamp: &Stamp, data: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(HEAD + data.len());
+    record.extend_from_slice(MAGIC);
+    record.extend_from_slice(stamp.proofs.current.as_bytes());
+    match &stamp.proofs.pending {
+        Some(pending) => {
+            record.push(1);
+            record.extend_from_slice(pending.as_bytes());
+        }
+        None => record.extend_from_slice(&[0; 17]),
+    }
+    record.extend_from_slice(&stamp.epoch.get().to_be_bytes());
+    record.extend_from_slice(&version.number.to_be_bytes());
+    record.extend_from_slice(version.op.as_bytes());
     record.resize(HEAD, 0);
     record.extend_from_slice(data);
     record
 }
 
-/// What a write decides about the head.
-pub(crate) fn stamp(stamp: &Stamp) -> [u8; STAMP] {
-    let mut bytes = [0; STAMP];
-    bytes[..8].copy_from_slice(&stamp.epoch.get().to_be_bytes());
-    bytes[8..24].copy_from_slice(stamp.proofs.current.as_bytes());
-    if let Some(pending) = &stamp.proofs.pending {
-        bytes[24] = 1;
-        bytes[25..].copy_from_slice(pending.as_bytes());
-    }
+/// What a guard is compared with in the head: epoch and version.
+pub(crate) fn guard(guard: &Guard) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&guard.epoch.get().to_be_bytes());
+    bytes[8..].copy_from_slice(&version(guard.version));
     bytes
 }
 
@@ -63,8 +59,22 @@ pub(crate) fn version(version: Version) -> [u8; 16] {
     bytes
 }
 
+/// Who holds or wants the lock, as the head and a ticket have it: the token, and the label with its
+/// length.
+pub(crate) fn claim(claim: &Claim) -> Vec<u8> {
+    let label = claim.label.as_str().as_bytes();
+    let mut bytes = Vec::with_capacity(LockToken::LEN + 1 + label.len());
+    bytes.extend_from_slice(claim.token.as_bytes());
+    bytes.push(u8::try_from(label.len()).unwrap_or(0));
+    bytes.extend_from_slice(label);
+    bytes
+}
+
 /// Reads what was stored.
 pub(crate) fn read(stored: Vec<u8>) -> Result<Record> {
+    if stored.len() < HEAD {
+        return Err(corrupt());
+    }
     let (version, stamp) = read_head(&stored)?;
     Ok(Record {
         version,
@@ -73,22 +83,22 @@ pub(crate) fn read(stored: Vec<u8>) -> Result<Record> {
     })
 }
 
-/// Reads the head of what was stored.
+/// Reads the beginning of what was stored.
 pub(crate) fn read_head(stored: &[u8]) -> Result<(Version, Stamp)> {
-    if stored.len() < HEAD || !stored.starts_with(MAGIC) {
+    if stored.len() < STAMP || !stored.starts_with(MAGIC) {
         return Err(corrupt());
     }
-    let version = Version {
-        number: number(&stored[4..]),
-        op: OpId::from_bytes(bytes(&stored[12..])),
-    };
-    let pending = (stored[68] == 1).then(|| Proof::from_bytes(bytes(&stored[69..])));
+    let pending = (stored[20] == 1).then(|| Proof::from_bytes(bytes(&stored[21..])));
     let stamp = Stamp {
-        epoch: Epoch::new(number(&stored[44..])),
+        epoch: Epoch::new(number(&stored[37..])),
         proofs: Proofs {
-            current: Proof::from_bytes(bytes(&stored[52..])),
+            current: Proof::from_bytes(bytes(&stored[4..])),
             pending,
         },
+    };
+    let version = Version {
+        number: number(&stored[45..]),
+        op: OpId::from_bytes(bytes(&stored[53..])),
     };
     Ok((version, stamp))
 }
@@ -112,44 +122,41 @@ pub(crate) fn bytes<const N: usize>(from: &[u8]) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use asm_core::Label;
 
     use super::*;
 
-    fn create(pending: Option<Proof>) -> Create {
-        Create {
-            op: OpId::from_bytes([7; 8]),
-            resend: false,
-            stamp: Stamp {
-                epoch: Epoch::new(0x0102_0304_0506_0708),
-                proofs: Proofs {
-                    current: Proof::from_bytes([1; 16]),
-                    pending,
-                },
+    const VERSION: Version = Version {
+        number: 0x0203,
+        op: OpId::from_bytes([7; 8]),
+    };
+
+    fn stamp(pending: Option<Proof>) -> Stamp {
+        Stamp {
+            epoch: Epoch::new(0x0102_0304_0506_0708),
+            proofs: Proofs {
+                current: Proof::from_bytes([1; 16]),
+                pending,
             },
-            data: "bytes".into(),
-            ttl: Duration::from_secs(1),
-            lock: None,
         }
     }
 
     #[test]
     fn what_is_stored_reads_back() {
         for pending in [None, Some(Proof::from_bytes([2; 16]))] {
-            let req = create(pending);
-            let stored = read(first(&req)).expect("a record of ours");
-            assert_eq!(stored.version.number, 1);
-            assert_eq!(stored.version.op, req.op);
-            assert_eq!(stored.stamp, req.stamp);
+            let stamp = stamp(pending);
+            let stored = read(new(VERSION, &stamp, b"bytes")).expect("a record of ours");
+            assert_eq!(stored.version, VERSION);
+            assert_eq!(stored.stamp, stamp);
             assert_eq!(&stored.data[..], b"bytes");
         }
     }
 
     #[test]
     fn whatever_else_is_stored_is_corrupt() {
-        let good = first(&create(None));
+        let good = new(VERSION, &stamp(None), b"bytes");
         let mut other = good.clone();
-        other[3] = 2;
+        other[3] = 1;
         for stored in [
             Vec::new(),
             b"a string".to_vec(),
@@ -159,5 +166,18 @@ mod tests {
             let error = read(stored).err().expect("an error");
             assert_eq!(error.kind(), ErrorKind::Corrupt);
         }
+    }
+
+    #[test]
+    fn the_head_has_room_for_the_longest_label() {
+        let longest = Claim {
+            token: LockToken::from_bytes([3; 16]),
+            hold: std::time::Duration::from_secs(1),
+            label: Label::new(&"x".repeat(Label::MAX)),
+        };
+        let bytes = claim(&longest);
+        assert_eq!(usize::from(bytes[LockToken::LEN]), Label::MAX);
+        // Behind whoever wrote, the op ids, the released tokens, flags, fence and end.
+        assert_eq!(STAMP + 24 + 64 + 17 + bytes.len(), HEAD);
     }
 }

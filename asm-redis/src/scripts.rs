@@ -5,11 +5,14 @@ use std::{sync::LazyLock, time::Duration};
 use asm_core::{Error, ErrorKind, Result, Timestamp};
 use redis::{Cmd, Pipeline, Value};
 
-use crate::{link::Sending, record::corrupt};
+use crate::{
+    link::Sending,
+    record::{bytes, corrupt},
+};
 
 /// How many arguments a script has at most, but for those of [`crate::subjects`], and how many bytes
 /// they mostly have together, beside content.
-const ARGUMENTS: usize = 14;
+const ARGUMENTS: usize = 11;
 const ROOM: usize = 256;
 
 /// One script: what the server runs under this name, in one step.
@@ -86,13 +89,35 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn of(value: Value, slower: u32) -> Result<Self> {
-        match value {
-            Value::Array(values) => Ok(Self {
-                values: values.into_iter(),
-                slower,
-            }),
-            _ => Err(strange()),
+    /// What came back is a list, or the one value of a common case.
+    pub(crate) fn of(value: Value, slower: u32) -> Self {
+        let values = match value {
+            Value::Array(values) => values,
+            short => vec![short],
+        };
+        Self {
+            values: values.into_iter(),
+            slower,
+        }
+    }
+
+    /// The number that is all of the answer of a common case.
+    pub(crate) fn short_number(&self) -> Option<u64> {
+        match self.values.as_slice() {
+            [Value::Int(number)] => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The string of numbers that is all of the answer of a common case.
+    pub(crate) fn short_numbers<const N: usize>(&self) -> Option<[i64; N]> {
+        match self.values.as_slice() {
+            [Value::BulkString(packed)] if packed.len() == 8 * N => {
+                Some(std::array::from_fn(|i| {
+                    i64::from_be_bytes(bytes(&packed[8 * i..]))
+                }))
+            }
+            _ => None,
         }
     }
 
@@ -157,7 +182,7 @@ impl Reply {
     pub(crate) fn list(&mut self) -> Result<Self> {
         let slower = self.slower;
         let list = self.values.next().ok_or_else(strange)?;
-        Self::of(list, slower)
+        Ok(Self::of(list, slower))
     }
 
     /// The next, if there is one more.
@@ -212,7 +237,7 @@ impl Left {
 
 /// The server's time, as TIME tells it.
 pub(crate) fn time(value: Value) -> Result<Timestamp> {
-    let mut parts = Reply::of(value, 1)?;
+    let mut parts = Reply::of(value, 1);
     let (seconds, micros): (u64, u64) = (parts.decimal()?, parts.decimal()?);
     Ok(Timestamp::from_micros(seconds * 1_000_000 + micros))
 }
@@ -253,10 +278,21 @@ mod tests {
     #[test]
     fn a_reply_is_read_from_front_to_back() {
         let values = vec![Value::BulkString(b"held".to_vec()), Value::Int(7)];
-        let mut reply = Reply::of(Value::Array(values), 1).expect("an array");
+        let mut reply = Reply::of(Value::Array(values), 1);
+        assert_eq!(reply.short_number(), None);
         assert_eq!(reply.word().expect("a word"), "held");
         assert_eq!(reply.number().expect("a number"), 7);
         assert!(reply.is_over());
         assert!(reply.number().is_err());
+    }
+
+    #[test]
+    fn a_common_case_is_one_value() {
+        let reply = Reply::of(Value::Int(7), 1);
+        assert_eq!(reply.short_number(), Some(7));
+        let packed = [7_i64.to_be_bytes(), (-1_i64).to_be_bytes()].concat();
+        let reply = Reply::of(Value::BulkString(packed), 1);
+        assert_eq!(reply.short_numbers(), Some([7, -1]));
+        assert_eq!(reply.short_numbers::<3>(), None);
     }
 }

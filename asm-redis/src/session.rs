@@ -1,8 +1,8 @@
 //! The verbs of the record.
 
 use asm_core::{
-    Create, Created, Delete, Deleted, Fence, Guard, Key, Open, OpenLock, Opened, OpenedLock,
-    Result, Save, SessionStore, Snapshot, Timestamp, Touch, Touched, Version, Written,
+    Create, Created, Delete, Deleted, Fence, Key, Open, OpenLock, Opened, OpenedLock, Result, Save,
+    SessionStore, Snapshot, Timestamp, Touch, Touched, Version, Written,
 };
 use async_trait::async_trait;
 use redis::{Pipeline, Value};
@@ -12,7 +12,7 @@ use crate::{
     driver::{Around, during},
     lock::Attempt,
     record,
-    scripts::{CREATE, DELETE, Left, OPEN, Reply, SAVE, TOUCH, strange},
+    scripts::{CREATE, DELETE, Left, OPEN, Reply, SAVE, TOUCH, micros, strange},
 };
 
 #[async_trait]
@@ -78,16 +78,17 @@ impl RedisDriver {
         let Create {
             op,
             resend,
-            stamp: _,
-            data: _,
+            stamp,
+            data,
             ttl,
             lock,
         } = req;
         let keys = self.keys(key);
-        let record = record::first(req);
+        let first = Version { number: 1, op: *op };
+        let record = record::new(first, stamp, data);
         let stage;
         let mut around = Around::default();
-        if self.is_large(req.data.len()) {
+        if self.is_large(data.len()) {
             stage = keys.stage(*op);
             around.staged = Some((&stage, &record));
         } else {
@@ -100,14 +101,11 @@ impl RedisDriver {
             cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
             cmd.arg(self.keep(*ttl));
             match lock {
-                Some(claim) => cmd
-                    .arg(claim.token.as_bytes())
-                    .arg(self.keep(claim.hold))
-                    .arg(claim.label.as_str()),
-                None => cmd.arg("").arg(0).arg(""),
+                Some(claim) => cmd.arg(record::claim(claim)).arg(micros(claim.hold)),
+                None => cmd.arg("").arg(0),
             };
+            cmd.arg(flag(self.publishes()));
             cmd.arg(&record[..around.content]);
-            cmd.arg(self.publishes());
         });
         let mut reply = answered.await?.reply;
         match reply.word()?.as_str() {
@@ -168,27 +166,31 @@ impl RedisDriver {
             then: &then,
             ..Around::default()
         };
-        let answered = self.run_locking(&keys, &OPEN, around, |cmd, sending| {
+        let queue = keys.queue();
+        let names = [keys.record(), &queue];
+        let answered = self.run(&keys, &OPEN, &names, around, |cmd, sending| {
             attempt.sent(sending);
-            cmd.arg(claim.token.as_bytes()).arg(proof.as_bytes());
-            cmd.arg(self.keep(claim.hold)).arg(claim.label.as_str());
+            cmd.arg(record::claim(claim)).arg(proof.as_bytes());
+            cmd.arg(micros(claim.hold));
         });
         let mut answered = answered.await?;
         let reply = &mut answered.reply;
-        let lock = match reply.word()?.as_str() {
-            "missing" => {
-                self.wake(reply)?;
-                return Ok(Opened::Missing);
-            }
-            "unproven" => OpenedLock::Unproven,
-            "busy" => OpenedLock::Busy,
-            "held" => OpenedLock::Held(Fence::new(reply.number()?)),
-            _ => return Err(strange()),
-        };
-        let (now, left) = (reply.time()?, reply.left()?);
-        if lock != OpenedLock::Unproven {
+        let (lock, now, left) = if let Some([fence, now, left]) = reply.short_numbers() {
+            let fence = Fence::new(fence.cast_unsigned());
+            let now = Timestamp::from_micros(now.cast_unsigned());
+            (OpenedLock::Held(fence), now, Left::of(left, self.slower()))
+        } else {
+            let lock = match reply.word()?.as_str() {
+                "missing" => return Ok(Opened::Missing),
+                "unproven" => OpenedLock::Unproven,
+                "busy" => OpenedLock::Busy,
+                "held" => OpenedLock::Held(Fence::new(reply.number()?)),
+                _ => return Err(strange()),
+            };
+            let (now, left) = (reply.time()?, reply.left()?);
             self.wake(reply)?;
-        }
+            (lock, now, left)
+        };
         let data = answered.then.next().ok_or_else(strange)?;
         Ok(match self.snapshot(data, left, now)? {
             Some(snapshot) => Opened::Found { snapshot, lock },
@@ -207,22 +209,43 @@ impl RedisDriver {
             release,
         } = req;
         let keys = self.keys(key);
-        let (stage, record);
+        let next = Version {
+            number: guard.version.number.wrapping_add(1),
+            op: *op,
+        };
+        let record = record::new(next, stamp, data);
+        let stage;
         let mut around = Around::default();
         if self.is_large(data.len()) {
-            (stage, record) = (keys.stage(*op), record::blank(data));
+            stage = keys.stage(*op);
             around.staged = Some((&stage, &record));
+            around.content = record::STAMP;
         } else {
-            around.content = data.len();
+            around.content = record.len();
         }
+        let how = [
+            (guard.epoch != stamp.epoch, 2),
+            (guard.held.is_some(), 4),
+            (*release && guard.held.is_some(), 8),
+            (self.publishes(), 16),
+        ];
+        let how: u8 = how.iter().map(|(is, bit)| u8::from(*is) * bit).sum();
         let answered = self.run_locking(&keys, &SAVE, around, |cmd, sending| {
-            cmd.arg(op.as_bytes()).arg(flag(*resend || sending.again));
-            guard_of(cmd, guard);
-            cmd.arg(&record::stamp(stamp)).arg(self.keep(*ttl));
-            cmd.arg(flag(*release)).arg(self.publishes());
-            cmd.arg(&data[..around.content]);
+            let mut request = [0; 49];
+            request[0] = how + u8::from(*resend || sending.again);
+            request[1..25].copy_from_slice(&record::guard(guard));
+            if let Some(token) = &guard.held {
+                request[25..41].copy_from_slice(token.as_bytes());
+            }
+            request[41..].copy_from_slice(op.as_bytes());
+            cmd.arg(&request).arg(self.keep(*ttl));
+            cmd.arg(&record[..around.content]);
         });
         let mut reply = answered.await?.reply;
+        if let Some(now) = reply.short_number() {
+            let now = Timestamp::from_micros(now);
+            return Ok(Written::Done { version: next, now });
+        }
         let word = reply.word()?;
         let written = match word.as_str() {
             "done" => Written::Done {
@@ -272,12 +295,14 @@ impl RedisDriver {
         let answered = self.run_locking(&keys, &DELETE, Around::default(), |cmd, _| {
             cmd.arg(flag(only_if.is_some()));
             match only_if {
-                Some(guard) => guard_of(cmd, guard),
-                None => {
-                    cmd.arg("").arg("").arg("");
-                }
-            }
-            cmd.arg(self.publishes());
+                Some(guard) => cmd.arg(&record::guard(guard)),
+                None => cmd.arg(""),
+            };
+            match only_if.as_ref().and_then(|guard| guard.held.as_ref()) {
+                Some(token) => cmd.arg(token.as_bytes()),
+                None => cmd.arg(""),
+            };
+            cmd.arg(flag(self.publishes()));
         });
         let mut reply = answered.await?.reply;
         let word = reply.word()?;
@@ -344,36 +369,23 @@ impl RedisDriver {
         }
     }
 
-    /// Wakes the waiters next door that a reply names next.
+    /// Wakes the waiters next door that a reply names next, if it names any.
     pub(crate) fn wake(&self, reply: &mut Reply) -> Result<()> {
-        let tokens = reply.bytes()?;
-        self.inner.hub.wake_next_door(&tokens);
+        if !reply.is_over() {
+            self.inner.hub.wake_next_door(&reply.bytes()?);
+        }
         Ok(())
     }
 
     /// Whether changes are told to subscribers.
-    fn publishes(&self) -> &'static str {
-        flag(self.inner.settings.notifications)
+    fn publishes(&self) -> bool {
+        self.inner.settings.notifications
     }
 
     /// Whether bytes go ahead of their script, and not along with it.
     fn is_large(&self, len: usize) -> bool {
         len > self.inner.settings.stage_above
     }
-}
-
-fn guard_of(cmd: &mut redis::Cmd, guard: &Guard) {
-    let Guard {
-        epoch,
-        version,
-        held,
-    } = guard;
-    cmd.arg(&epoch.get().to_be_bytes());
-    cmd.arg(&record::version(*version));
-    match held {
-        Some(token) => cmd.arg(token.as_bytes()),
-        None => cmd.arg(""),
-    };
 }
 
 pub(crate) fn flag(is: bool) -> &'static str {

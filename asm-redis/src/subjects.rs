@@ -48,7 +48,7 @@ impl SubjectIndex for RedisDriver {
             };
         };
         let revoked = async {
-            let mut reply = Reply::of(self.on_index(subject, &SUBJECT_REVOKE, kept).await?, 1)?;
+            let mut reply = Reply::of(self.on_index(subject, &SUBJECT_REVOKE, kept).await?, 1);
             let generation = reply.decimal()?;
             let keys = reply.list()?.all_bytes()?;
             Ok(Revoked {
@@ -86,7 +86,7 @@ impl RedisDriver {
                 None => cmd.arg(""),
             };
         });
-        let mut reply = Reply::of(answer.await?, 1)?;
+        let mut reply = Reply::of(answer.await?, 1);
         match reply.word()?.as_str() {
             "done" => Ok(Reserved::Done {
                 generation: reply.decimal()?,
@@ -97,7 +97,7 @@ impl RedisDriver {
     }
 
     async fn list_living(&self, subject: &Subject) -> Result<Listing> {
-        let mut reply = Reply::of(self.on_index(subject, &SUBJECT_LIST, |_| {}).await?, 1)?;
+        let mut reply = Reply::of(self.on_index(subject, &SUBJECT_LIST, |_| {}).await?, 1);
         let generation = reply.decimal()?;
         let now = reply.time()?;
         let entries = reply.list()?.all_bytes()?;

@@ -208,7 +208,7 @@ fn oom_when_there_is_no_memory() {
     });
 }
 
-/// What can still be done without memory: log out.
+/// What can still be done without memory: keep a lock, give it back, log out.
 #[test]
 fn a_full_server_still_logs_out() {
     run(async {
@@ -217,6 +217,7 @@ fn a_full_server_still_logs_out() {
         let (key, snapshot) = make::stored(&driver).await;
         let (token, _) = make::held(&driver, &key, &snapshot).await;
         fill(&server);
+        expect::renewed(driver.renew(&key, &token, 2 * make::HOLD).await);
         expect::exactly(driver.release(&key, &token).await, &Released::Done);
         let deleted = driver.delete(&key, make::log_out()).await;
         expect::exactly(deleted, &Deleted::Done);
