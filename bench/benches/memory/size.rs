@@ -19,7 +19,7 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
         return Ok(());
     }
     // Memory hardly varies, and filling takes seconds.
-    let count = options.rounds().min(5);
+    let count = if options.quick { 1 } else { 5 };
     for (state, what) in [
         ("made", "created"),
         ("used", "created, then opened and saved"),

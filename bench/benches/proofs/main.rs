@@ -6,11 +6,16 @@
 mod table;
 mod tests;
 
-use std::{error::Error, process::ExitCode};
+use std::{
+    error::Error,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use asm_bench::{Options, Report, Row};
-use table::PROOFS;
-use tests::Tests;
+use table::{PROOFS, Proof};
+use tests::{Count, Failure, Tests};
 
 fn main() -> ExitCode {
     match measure(&Options::read()) {
@@ -25,13 +30,18 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let wanted = || PROOFS.iter().filter(|proof| options.wants(proof.id));
     let tests = Tests::build(wanted(), options.long)?;
+    // Where nothing is timed, two at a time.
+    let (alone, together): (Vec<_>, _) = wanted().enumerate().partition(|(_, proof)| proof.alone);
+    let mut counts = run(&tests, &together, 2)?;
+    counts.extend(run(&tests, &alone, 1)?);
+    counts.sort_by_key(|(place, _, _)| *place);
+
     let mut report = Report::default();
     let mut silent = Vec::new();
-    for proof in wanted() {
-        let count = tests.run(proof)?;
+    for (_, proof, count) in counts {
         // Nothing was tried, so nothing is known.
         if count.tries == 0 && count.violations == 0 {
-            silent.push(format!("{} {}", proof.package, proof.target));
+            silent.push(proof.place());
             continue;
         }
         let what = format!("{}: {}", proof.what, proof.place());
@@ -40,6 +50,29 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     report.end(options)?;
     match silent[..] {
         [] => Ok(()),
-        _ => Err(format!("without a figure: {}", silent.join(", ")).into()),
+        _ => Err(format!("without a figure: {}", silent.join("; ")).into()),
     }
+}
+
+type Placed = (usize, &'static Proof);
+type Counted = (usize, &'static Proof, Count);
+
+/// Runs these, so many at a time.
+fn run(tests: &Tests, proofs: &[Placed], at_once: usize) -> Result<Vec<Counted>, Failure> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<Counted>, Failure> {
+        let mut counts = Vec::new();
+        while let Some((place, proof)) = proofs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            counts.push((*place, *proof, tests.run(proof)?));
+        }
+        Ok(counts)
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        let mut counts = Vec::new();
+        for worker in workers {
+            counts.extend(worker.join().expect("a worker does not panic")?);
+        }
+        Ok(counts)
+    })
 }

@@ -18,6 +18,8 @@ pub(crate) struct Proof {
     pub(crate) line: &'static str,
     /// Whether all that is shown is searched for secrets.
     pub(crate) canaries: bool,
+    /// Whether time is looked at, so that nothing else should run.
+    pub(crate) alone: bool,
 }
 
 impl Proof {
@@ -38,6 +40,7 @@ const BASE: Proof = Proof {
     long: None,
     line: TESTS,
     canaries: false,
+    alone: false,
 };
 
 /// All, in the order of the table of figures.
@@ -124,6 +127,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["--exact", "dropped_futures_leave_no_lock"],
         long: Some(&["--ignored", "dropped_futures"]),
         line: r"(?<n>\d+) futures dropped of \d+: \d+ wrong answers, (?<bad>\d+) locks left",
+        alone: true,
         ..BASE
     },
     Proof {
@@ -190,6 +194,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["--test-threads", "1", "every_call_ends"],
         long: Some(&["--ignored", "ten_thousand_calls_end"]),
         line: r"(?<n>\d+) calls ended, .*; (?<bad>\d+) by more",
+        alone: true,
         ..BASE
     },
     Proof {

@@ -13,6 +13,9 @@ use serde::Deserialize;
 
 use crate::table::Proof;
 
+/// Why a test could not be run.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
 /// Test programs, by package and file.
 pub(crate) struct Tests {
     programs: HashMap<(String, String), Program>,
@@ -37,7 +40,7 @@ impl Tests {
     pub(crate) fn build<'a>(
         proofs: impl Iterator<Item = &'a Proof>,
         long: bool,
-    ) -> Result<Self, Box<dyn Error>> {
+    ) -> Result<Self, Failure> {
         let (mut packages, mut targets) = (BTreeSet::new(), BTreeSet::new());
         for proof in proofs {
             packages.insert(["--package", proof.package]);
@@ -76,7 +79,7 @@ impl Tests {
         Ok(Self { programs, long })
     }
 
-    pub(crate) fn run(&self, proof: &Proof) -> Result<Count, Box<dyn Error>> {
+    pub(crate) fn run(&self, proof: &Proof) -> Result<Count, Failure> {
         let key = (proof.package.to_owned(), proof.target.to_owned());
         let program = &self.programs.get(&key).ok_or("a test that is not built")?;
         let long = proof.long.filter(|_| self.long);
@@ -115,7 +118,7 @@ struct Target {
 }
 
 /// Sums what stands in the lines; tests that failed are violations, too.
-fn count(line: &str, said: &str) -> Result<Count, Box<dyn Error>> {
+fn count(line: &str, said: &str) -> Result<Count, Failure> {
     let (line, failed) = (
         Regex::new(line)?,
         Regex::new(r"passed; (?<bad>\d+) failed")?,

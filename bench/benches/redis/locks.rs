@@ -1,4 +1,4 @@
-//! Rows L2 to L5: many requests wait for one lock.
+//! Rows L2 to L5: many requests wait for one lock. Beside them, without a goal, what polling gives.
 
 use std::{
     error::Error,
@@ -13,13 +13,16 @@ use asm_redis::RedisDriver;
 use asm_servers::Server;
 use tokio::{runtime::Runtime, task::yield_now};
 
-use crate::cycles::{DATA, server_cpu};
+use crate::{
+    cycles::{DATA, server_cpu},
+    polling::Poller,
+};
 
-const HOLD: Duration = Duration::from_millis(5);
+pub(crate) const HOLD: Duration = Duration::from_millis(5);
 const TTL: Duration = Duration::from_secs(600);
 
 /// What one burst gave.
-struct Burst {
+pub(crate) struct Burst {
     /// From the first release to the last, by the sum of the holds.
     wall: f64,
     /// The times from a release to the next grant in hand, in milliseconds.
@@ -106,6 +109,44 @@ pub(crate) fn measure(
         &figures(&all[0].1, |burst| burst.served),
         Goal::RatioAtMost(1.3),
     ));
+    polled(options, report, runtime, server)
+}
+
+/// The same bursts, of those who ask again after a while.
+fn polled(
+    options: &Options,
+    report: &mut Report,
+    runtime: &Runtime,
+    server: &Server,
+) -> Result<(), Box<dyn Error>> {
+    let crowds: &[u32] = if options.quick { &[8] } else { &[8, 32] };
+    for every in [1, 500] {
+        let poller = runtime.block_on(Poller::new(server, Duration::from_millis(every)))?;
+        let name = format!("polled every {every} ms");
+        for waiters in crowds {
+            let bursts: Vec<Burst> = (0..options.rounds())
+                .map(|_| runtime.block_on(poller.burst(server, *waiters)))
+                .collect();
+            let figures =
+                |figure: fn(&Burst) -> f64| -> Vec<f64> { bursts.iter().map(figure).collect() };
+            let row = |id, what: &str, unit, ours: &[f64]| {
+                let what = format!("{name}, {waiters} waiters: {what}");
+                Row::new(id, what, unit, ours, &[], Goal::None)
+            };
+            let what = "wall by the sum of holds";
+            report.add(row("L2", what, Unit::Times, &figures(|burst| burst.wall)));
+            let gaps = figures(|burst| quantile(&burst.gaps, 0.5));
+            let gap = row("L3", "hand-off, p50", Unit::Milliseconds, &gaps);
+            report.add(gap.point(&name, "waiters", (*waiters).into()));
+            let what = "longest wait by a fair one";
+            report.add(row(
+                "L4",
+                what,
+                Unit::Times,
+                &figures(|burst| burst.longest),
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -147,25 +188,32 @@ async fn burst(
     for task in tasks {
         turns.push(task.await?);
     }
-    let served = (server_cpu(server) - cpu) * 1e3 / f64::from(waiters);
-    turns.sort_by_key(|(held, _)| *held);
-    let (mut last, mut gaps) = (began, vec![]);
-    for (held, released) in &turns {
-        gaps.push((*held - last).as_secs_f64() * 1e3);
-        last = *released;
+    Ok(Burst::of(began, turns, server_cpu(server) - cpu))
+}
+
+impl Burst {
+    /// Of when the first release was, of each one's grant and release, and of seconds of server CPU.
+    pub(crate) fn of(began: Instant, mut turns: Vec<(Instant, Instant)>, served: f64) -> Self {
+        turns.sort_by_key(|(held, _)| *held);
+        let (mut last, mut gaps) = (began, vec![]);
+        for (held, released) in &turns {
+            gaps.push((*held - last).as_secs_f64() * 1e3);
+            last = *released;
+        }
+        let waiters = turns.len() as u32;
+        let holds: Duration = turns.iter().map(|(held, released)| *released - *held).sum();
+        // Nobody would wait longer in its turn than for the holds of all others.
+        let others = holds - holds / waiters;
+        let longest = turns
+            .last()
+            .map_or(Duration::ZERO, |(held, _)| *held - began);
+        Self {
+            wall: (last - began).as_secs_f64() / holds.as_secs_f64(),
+            gaps,
+            longest: longest.as_secs_f64() / others.as_secs_f64(),
+            served: served * 1e3 / f64::from(waiters),
+        }
     }
-    let holds: Duration = turns.iter().map(|(held, released)| *released - *held).sum();
-    // Nobody would wait longer in its turn than for the holds of all others.
-    let others = holds - holds / waiters;
-    let longest = turns
-        .last()
-        .map_or(Duration::ZERO, |(held, _)| *held - began);
-    Ok(Burst {
-        wall: (last - began).as_secs_f64() / holds.as_secs_f64(),
-        gaps,
-        longest: longest.as_secs_f64() / others.as_secs_f64(),
-        served,
-    })
 }
 
 async fn take(driver: &RedisDriver, key: Key, epoch: Epoch) -> LockToken {
@@ -207,6 +255,6 @@ async fn pings(server: &Server, rounds: u32) -> Result<Vec<f64>, Box<dyn Error>>
 }
 
 #[expect(clippy::disallowed_methods, reason = "a hold takes its time")]
-async fn pause(time: Duration) {
+pub(crate) async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -7,6 +7,7 @@ mod cycles;
 mod growth;
 mod locks;
 mod peers;
+mod polling;
 
 use std::{error::Error, process::ExitCode};
 

@@ -77,12 +77,12 @@ pub(crate) fn missing(rows: &[Row]) -> Vec<&'static str> {
 
 /// In one line.
 pub(crate) fn verdict(rows: &[Row]) -> String {
-    let ids = || ORDER.iter().filter(|id| of(rows, id).next().is_some());
-    let missed: Vec<&str> = ids()
-        .filter(|id| of(rows, id).any(|row| !row.met))
-        .copied()
-        .collect();
-    let met = ids().count() - missed.len();
+    let is_missed = |id: &&&str| {
+        let mut parts = of(rows, id).peekable();
+        parts.peek().is_none() || parts.any(|row| !row.met)
+    };
+    let missed: Vec<&str> = ORDER.iter().filter(is_missed).copied().collect();
+    let met = ORDER.len() - missed.len();
     match missed[..] {
         [] => format!("{met} of {} rows are met", ORDER.len()),
         _ => format!(

@@ -12,6 +12,8 @@ use plotters::{
 use crate::{figures::ORDER, of};
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// The whole picture, and the part below its title.
+type Picture<'a> = (Canvas<'a>, Canvas<'a>);
 type Drawn = Result<(), Box<dyn Error>>;
 
 const OURS: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
@@ -69,12 +71,12 @@ fn goals(rows: &[Row], path: &Path) -> Drawn {
         return Ok(());
     }
     let height = 22 * reached.len() as u32 + 90;
-    let canvas = canvas(
+    let (whole, below) = picture(
         path,
         height,
         "Each row against its goal (its worst part; right of the line is better)",
     )?;
-    let mut chart = ChartBuilder::on(&canvas)
+    let mut chart = ChartBuilder::on(&below)
         .margin(12)
         .x_label_area_size(34)
         .y_label_area_size(44)
@@ -86,7 +88,7 @@ fn goals(rows: &[Row], path: &Path) -> Drawn {
         .light_line_style(WHITE)
         .bold_line_style(PALE)
         .x_desc("times the goal")
-        .x_label_formatter(&|times| format!("{times}"))
+        .x_label_formatter(&|times| short(*times))
         .label_style(text(13))
         .draw()?;
     let y = |place: usize| (reached.len() - place) as f64 - 0.5;
@@ -96,14 +98,12 @@ fn goals(rows: &[Row], path: &Path) -> Drawn {
         let line = [(1.0, y(place)), (end, y(place))];
         chart.draw_series(LineSeries::new(line, color.stroke_width(5)))?;
         chart.draw_series([Circle::new((end, y(place)), 5, color.filled())])?;
-        chart.draw_series([Text::new(
-            format!("{times:.2}"),
-            (end, y(place)),
-            beside(end >= 1.0),
-        )])?;
+        let (by, style) = beside(end >= 1.0);
+        let number = Text::new(format!("{times:.2}"), (by, 0), style);
+        chart.draw_series([EmptyElement::at((end, y(place))) + number])?;
         let area = chart.plotting_area();
         let (_, down) = area.map_coordinate(&(1.0, y(place)));
-        canvas.draw(&Text::new(
+        whole.draw(&Text::new(
             (*id).to_owned(),
             (14, down),
             text(13).pos(Pos::new(HPos::Left, VPos::Center)),
@@ -111,7 +111,7 @@ fn goals(rows: &[Row], path: &Path) -> Drawn {
     }
     let line = [(1.0, 0.0), (1.0, reached.len() as f64)];
     chart.draw_series(LineSeries::new(line, INK.stroke_width(1)))?;
-    Ok(canvas.present()?)
+    Ok(whole.present()?)
 }
 
 /// By how much more than asked for; nothing when nothing is, or when it is counted.
@@ -134,12 +134,12 @@ fn lost(rows: &[Row], path: &Path) -> Drawn {
         return Ok(());
     }
     let height = 26 * lost.len() as u32 + 80;
-    let canvas = canvas(
+    let (whole, below) = picture(
         path,
         height,
         "Updates lost of 512 to one session over HTTP (percent)",
     )?;
-    let mut chart = ChartBuilder::on(&canvas)
+    let mut chart = ChartBuilder::on(&below)
         .margin(12)
         .margin_right(60)
         .x_label_area_size(30)
@@ -151,6 +151,7 @@ fn lost(rows: &[Row], path: &Path) -> Drawn {
         .disable_y_axis()
         .light_line_style(WHITE)
         .bold_line_style(PALE)
+        .x_label_formatter(&|percent| short(*percent))
         .label_style(text(13))
         .draw()?;
     for (place, row) in lost.iter().enumerate() {
@@ -161,16 +162,18 @@ fn lost(rows: &[Row], path: &Path) -> Drawn {
             color.filled(),
         );
         chart.draw_series([bar])?;
-        chart.draw_series([Text::new(
-            format!("{percent:.1}"),
-            (percent, bottom + 0.5),
-            beside(true),
-        )])?;
+        let (by, style) = beside(true);
+        let number = Text::new(format!("{percent:.1}"), (by, 0), style);
+        chart.draw_series([EmptyElement::at((percent, bottom + 0.5)) + number])?;
         let (left, down) = chart.plotting_area().map_coordinate(&(0.0, bottom + 0.5));
         let style = text(13).pos(Pos::new(HPos::Right, VPos::Center));
-        canvas.draw(&Text::new(row.what.clone(), (left - 8, down), style))?;
+        whole.draw(&Text::new(
+            row.what.replace("lost by ", ""),
+            (left - 8, down),
+            style,
+        ))?;
     }
-    Ok(canvas.present()?)
+    Ok(whole.present()?)
 }
 
 /// Every curve along this, and its yardstick where that is measured anew at each point.
@@ -181,22 +184,28 @@ fn curves(rows: &[Row], along: &str, unit: Unit, title: &str, path: &Path) -> Dr
         else {
             continue;
         };
-        let mut add =
-            |name: String, value: f64| lines.entry(name).or_default().push((*at as f64, value));
-        add(curve.clone(), row.value.median);
-        if let (Some(yardstick), false) = (row.yardstick, along == "sessions") {
-            add(format!("{curve}: yardstick"), yardstick.median);
+        let at = *at as f64;
+        let line = lines.entry(curve.clone()).or_default();
+        line.push((at, row.value.median));
+        let Some(yardstick) = row.yardstick.filter(|_| along != "sessions") else {
+            continue;
+        };
+        // Several curves may share one.
+        let point = (at, yardstick.median);
+        if !lines.values().any(|points| points.contains(&point)) {
+            let name = format!("{curve}: yardstick");
+            lines.entry(name).or_default().push(point);
         }
     }
     if lines.is_empty() {
         return Ok(());
     }
-    let canvas = canvas(path, 420, title)?;
-    let (x, y) = (
-        range(&lines, |point| point.0),
-        range(&lines, |point| point.1),
-    );
-    let mut chart = ChartBuilder::on(&canvas)
+    let (whole, below) = picture(path, 420, title)?;
+    let x = range(&lines, |point| point.0);
+    // With room for their names.
+    let y = range(&lines, |point| point.1);
+    let y = y.start..y.end * 2.5;
+    let mut chart = ChartBuilder::on(&below)
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(70)
@@ -206,8 +215,8 @@ fn curves(rows: &[Row], along: &str, unit: Unit, title: &str, path: &Path) -> Dr
         .light_line_style(WHITE)
         .bold_line_style(PALE)
         .x_desc(along)
-        .x_label_formatter(&|count| format!("{count}"))
-        .y_label_formatter(&|value| format!("{value}"))
+        .x_label_formatter(&|count| short(*count))
+        .y_label_formatter(&|value| short(*value))
         .label_style(text(13))
         .draw()?;
     let mut colors = COLORS.iter().cycle();
@@ -241,27 +250,45 @@ fn curves(rows: &[Row], along: &str, unit: Unit, title: &str, path: &Path) -> Dr
         .label_font(text(13))
         .position(SeriesLabelPosition::UpperLeft)
         .draw()?;
-    Ok(canvas.present()?)
+    Ok(whole.present()?)
 }
 
 /// All of it, with some room.
 fn range(lines: &BTreeMap<String, Vec<(f64, f64)>>, of: impl Fn(&(f64, f64)) -> f64) -> Range<f64> {
     let all = || lines.values().flatten().map(&of);
-    all().fold(f64::INFINITY, f64::min) * 0.8..all().fold(0.0, f64::max) * 1.6
+    all().fold(f64::INFINITY, f64::min) * 0.8..all().fold(0.0, f64::max) * 1.25
 }
 
-fn canvas<'a>(path: &'a Path, height: u32, title: &str) -> Result<Canvas<'a>, Box<dyn Error>> {
-    let canvas = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-    canvas.fill(&WHITE)?;
-    Ok(canvas.titled(title, text(16))?)
+fn picture<'a>(path: &'a Path, height: u32, title: &str) -> Result<Picture<'a>, Box<dyn Error>> {
+    let whole = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
+    whole.fill(&WHITE)?;
+    let below = whole.titled(title, text(16))?;
+    Ok((whole, below))
 }
 
 fn text(size: u32) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&INK)
 }
 
-/// Of a number that stands at the end of what it tells.
-fn beside(right: bool) -> TextStyle<'static> {
-    let place = if right { HPos::Left } else { HPos::Right };
-    text(12).pos(Pos::new(place, VPos::Center))
+/// What stands a little to the right of a place, or to the left.
+fn beside(right: bool) -> (i32, TextStyle<'static>) {
+    let (by, place) = if right {
+        (9, HPos::Left)
+    } else {
+        (-9, HPos::Right)
+    };
+    (by, text(12).pos(Pos::new(place, VPos::Center)))
+}
+
+/// As people write it.
+fn short(number: f64) -> String {
+    match number {
+        1e6.. => format!("{} M", number / 1e6),
+        1e3.. => format!("{} k", number / 1e3),
+        _ => {
+            let digits = format!("{number:.3}");
+            let digits = digits.trim_end_matches('0').trim_end_matches('.');
+            digits.to_owned()
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::{error::Error, path::Path};
 
 use asm_bench::Row;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 use crate::{figures, machine};
 
@@ -67,7 +67,7 @@ const CHAPTERS: [Chapter; 7] = [
 
 /// The page of results.
 pub(crate) fn page(rows: &[Row], home: &Path) -> Result<String, Box<dyn Error>> {
-    let date = OffsetDateTime::now_utc().date();
+    let date = today();
     let mut page = format!(
         "# Results\n\n\
          Written by `bench/run` on {date}; nothing here is typed by hand. Each figure is the median of `n` \
@@ -98,7 +98,7 @@ const BEGIN: &str = "<!-- figures: ";
 const END: &str = "<!-- end of figures -->\n";
 
 /// A text in which each part between `<!-- figures: R2 R3 -->` and `<!-- end of figures -->` is the
-/// table of those rows.
+/// table of those rows, with a line on how they came about.
 pub(crate) fn quoted(text: &str, rows: &[Row]) -> Result<String, Box<dyn Error>> {
     let mut parts = text.split(BEGIN);
     let mut quoted = parts.next().unwrap_or_default().to_owned();
@@ -110,9 +110,17 @@ pub(crate) fn quoted(text: &str, rows: &[Row]) -> Result<String, Box<dyn Error>>
         let mine = rows
             .iter()
             .filter(|row| ids.split(' ').any(|id| id == row.id));
-        quoted += &format!("{BEGIN}{ids} -->\n{}{END}{rest}", table(mine));
+        let (table, came) = (
+            table(mine),
+            format!("(Medians of `n` interleaved rounds, {}.)", today()),
+        );
+        quoted += &format!("{BEGIN}{ids} -->\n{table}\n{came}\n{END}{rest}");
     }
     Ok(quoted)
+}
+
+fn today() -> Date {
+    OffsetDateTime::now_utc().date()
 }
 
 fn table<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
