@@ -7,7 +7,6 @@ mod table;
 mod tests;
 
 use std::{
-    error::Error,
     process::ExitCode,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
+fn measure(options: &Options) -> Result<(), Failure> {
     let wanted = || PROOFS.iter().filter(|proof| options.wants(proof.id));
     let tests = Tests::build(wanted(), options.long)?;
     // Where nothing is timed, two at a time.
