@@ -1,6 +1,7 @@
 //! One server.
 
 use std::{
+    ffi::OsString,
     fmt::{self, Write as _},
     fs,
     net::{Ipv4Addr, SocketAddr},
@@ -52,6 +53,7 @@ struct Settings {
     users: Vec<(String, Hidden)>,
     tls: bool,
     lines: Vec<String>,
+    environment: Vec<(String, OsString)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -358,6 +360,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .envs(self.settings.environment.iter().cloned())
             .current_dir(&self.directory)
             // A terminal's Ctrl-C is for the test.
             .process_group(0)
@@ -470,6 +473,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn line(mut self, line: impl Into<String>) -> Self {
         self.settings.lines.push(line.into());
+        self
+    }
+
+    /// A variable of its environment, beside those of this process.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<OsString>) -> Self {
+        let variable = (name.into(), value.into());
+        self.settings.environment.push(variable);
         self
     }
 

@@ -11,6 +11,9 @@
 //! and Alvaro, *Inferring Isolation Anomalies from Experimental Observations*, VLDB 14, 2020,
 //! <https://arxiv.org/abs/2003.10554>), on sessions. For the lock, the order is that of its fences.
 //!
+//! Where replication is asynchronous, a replica that takes over may not have all that was
+//! acknowledged: [`check_across`] lets the last of it be lost, counts that, and nothing else.
+//!
 //! ```
 //! use asm_testkit::history::{Outcome, Prefix, Request, check};
 //!
@@ -28,11 +31,14 @@
 //! assert_eq!(lost[0].to_string(), "request 1 was acknowledged and is not there");
 //! ```
 
+mod across;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt,
 };
 
+pub use across::{Survived, Switch, check_across};
 use asm_core::Fence;
 use asm_session::{Client, SessionError, Sessions};
 use serde::{Deserialize, Serialize};
@@ -66,7 +72,7 @@ pub enum Outcome {
 }
 
 /// A list, in as few bytes as it takes to tell whether another one begins with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Prefix {
     /// Its length.
     pub len: usize,
@@ -186,16 +192,14 @@ pub async fn list(sessions: &Sessions, id: &str) -> Result<Vec<u64>, SessionErro
 pub fn check(requests: &[Request], list: &[u64]) -> Vec<Violation> {
     let mut wrong = Vec::new();
     let places = places(requests, list, &mut wrong);
-    let mut prefixes = vec![Prefix::EMPTY];
-    for op in list {
-        prefixes.push(prefixes[prefixes.len() - 1].and(*op));
-    }
+    let prefixes = prefixes(list);
     for request in requests {
         let place = places.get(&request.op).copied();
         wrong.extend(request.fits(place, &prefixes));
     }
-    wrong.extend(stale(requests, &places));
-    wrong.extend(fences_of_grants(requests));
+    let all: Vec<_> = requests.iter().collect();
+    wrong.extend(stale(&all, &all, &places));
+    wrong.extend(fences_of_grants(&all, &all));
     wrong.extend(fences_in_order(requests, list));
     wrong
 }
@@ -208,6 +212,15 @@ fn outcome(saved: &Result<(), SessionError>) -> Outcome {
         Err(SessionError::Store(_)) => Outcome::Unknown,
         Err(_) => Outcome::Refused,
     }
+}
+
+/// Each list that it was, from the first, empty one to what it is.
+fn prefixes(list: &[u64]) -> Vec<Prefix> {
+    let mut prefixes = vec![Prefix::EMPTY];
+    for op in list {
+        prefixes.push(prefixes[prefixes.len() - 1].and(*op));
+    }
+    prefixes
 }
 
 /// Where each request stands.
@@ -243,36 +256,42 @@ impl Request {
     }
 }
 
-/// Those that did not read what had been acknowledged before they began.
-fn stale(requests: &[Request], places: &HashMap<u64, usize>) -> Vec<Violation> {
-    let acknowledged = requests.iter().filter_map(|request| {
-        let place = *places.get(&request.op)?;
+/// Those of the second that did not read what of the first had been acknowledged before they began.
+/// What is at no place any more counts where it was put.
+fn stale(
+    before: &[&Request],
+    after: &[&Request],
+    places: &HashMap<u64, usize>,
+) -> impl Iterator<Item = Violation> {
+    let acknowledged = before.iter().filter_map(|request| {
+        let put = request.read.map(|read| read.len);
+        let place = places.get(&request.op).copied().or(put)?;
         let is_known = request.outcome == Outcome::Acknowledged;
         is_known.then_some((request.ended?, place, request.op))
     });
-    let readers = requests.iter().filter_map(|request| {
+    let readers = after.iter().filter_map(|request| {
         let read = request.read?;
         Some((request.began, read.len, request.op))
     });
     let too_early = |newest: usize, read: usize| read <= newest;
     behind(acknowledged.collect(), readers.collect(), too_early)
         .map(|(op, missed)| Violation::Stale(op, missed))
-        .collect()
 }
 
-/// Those that were granted a lock after another's request had ended, and have no higher fence.
-fn fences_of_grants(requests: &[Request]) -> Vec<Violation> {
-    let fenced = |at: fn(&Request) -> Option<u64>| {
-        let fenced = requests
-            .iter()
-            .filter_map(move |request| Some((at(request)?, request.fence?, request.op)));
-        fenced.collect::<Vec<_>>()
-    };
-    let before = fenced(|request| request.ended);
-    let after = fenced(|request| Some(request.began));
-    behind(before, after, |highest: u64, fence: u64| fence <= highest)
+/// Those of the second that were granted a lock after one of the first had ended, and have no
+/// higher fence.
+fn fences_of_grants(before: &[&Request], after: &[&Request]) -> impl Iterator<Item = Violation> {
+    let before = before.iter().filter_map(|request| {
+        let fence = request.fence?;
+        Some((request.ended?, fence, request.op))
+    });
+    let after = after.iter().filter_map(|request| {
+        let fence = request.fence?;
+        Some((request.began, fence, request.op))
+    });
+    let not_higher = |highest: u64, fence: u64| fence <= highest;
+    behind(before.collect(), after.collect(), not_higher)
         .map(|(op, before)| Violation::FenceBehind(op, before))
-        .collect()
 }
 
 /// Those that are in the list behind one with as high a fence as theirs.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use asm_testkit::history::{Outcome, Request, Violation, check};
+use asm_testkit::history::{Outcome, Request, Switch, Violation, check, check_across};
 
 /// Requests by what they were answered, troubles by name, and whatever cannot have been right.
 #[derive(Debug, Default)]
@@ -10,17 +10,27 @@ pub(crate) struct Tally {
     outcomes: BTreeMap<Outcome, u64>,
     troubles: BTreeMap<&'static str, u64>,
     sessions: u64,
+    /// Acknowledged, and not there after a failover.
+    lost: u64,
     wrong: Vec<Violation>,
 }
 
 impl Tally {
-    /// Adds the requests to one session, whose list is now this one.
-    pub(crate) fn session(&mut self, requests: &[Request], list: &[u64]) {
+    /// Adds the requests to one session, whose list is now this one, and the failover that there
+    /// was meanwhile.
+    pub(crate) fn session(&mut self, requests: &[Request], list: &[u64], switch: Option<Switch>) {
         self.sessions += 1;
         for request in requests {
             *self.outcomes.entry(request.outcome).or_default() += 1;
         }
-        self.wrong.extend(check(requests, list));
+        match switch {
+            None => self.wrong.extend(check(requests, list)),
+            Some(switch) => {
+                let survived = check_across(requests, list, switch);
+                self.lost += survived.lost.len() as u64;
+                self.wrong.extend(survived.wrong);
+            }
+        }
     }
 
     pub(crate) fn trouble(&mut self, name: &'static str, times: u64) {
@@ -35,6 +45,7 @@ impl Tally {
             self.trouble(name, times);
         }
         self.sessions += other.sessions;
+        self.lost += other.lost;
         self.wrong.extend(other.wrong);
     }
 
@@ -43,6 +54,10 @@ impl Tally {
             .get(&Outcome::Acknowledged)
             .copied()
             .unwrap_or(0)
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     pub(crate) fn violations(&self) -> usize {
@@ -69,6 +84,9 @@ impl fmt::Display for Tally {
         writeln!(f, "troubles {:?}", self.troubles)?;
         for violation in self.wrong.iter().take(10) {
             writeln!(f, "{violation}")?;
+        }
+        if self.lost > 0 {
+            writeln!(f, "{} acknowledged that no replica had", self.lost)?;
         }
         write!(
             f,

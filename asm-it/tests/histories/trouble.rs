@@ -1,11 +1,16 @@
 //! What happens to processes, servers and connections.
 
-use std::{collections::BTreeMap, process::Child, thread, time::Duration};
+use std::{collections::BTreeMap, ops::Range, process::Child, thread, time::Duration};
 
-use asm_servers::{Direction, Proxy, Server};
+use asm_servers::{Cluster, Direction, Proxy, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{place::Place, round::Team, tally::Tally};
+use crate::{
+    clock::{HOUR, WallClock},
+    place::Place,
+    round::{Course, Team},
+    tally::Tally,
+};
 
 /// Troubles in turn, a little different each time.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ enum Trouble<'a> {
     Killed,
     /// A process stands still, sometimes for longer than it may hold a lock.
     Stopped,
+    /// The wall clock of a process is set forward or back by an hour.
+    Stepped,
     /// All connections are cut.
     Cut(&'a Proxy),
     /// Requests or answers are late.
@@ -31,19 +38,37 @@ enum Trouble<'a> {
     ServerStopped(&'a Server),
     /// The server is killed, and another goes on with what is on the disk.
     ServerKilled(&'a Server),
+    /// The wall clock of the server is set forward by an hour, and back.
+    ServerStepped(&'a WallClock),
+    /// The slot of a session is moved to another node.
+    SlotMoved(&'a Cluster),
 }
 
 impl<'a> Nemesis<'a> {
-    pub(crate) fn of(place: &'a Place) -> Self {
-        let mut troubles = vec![Trouble::Killed, Trouble::Stopped];
-        if let Place::Redis { server, proxy } = place {
-            troubles.extend([
+    pub(crate) fn of(place: &'a Place, course: &Course) -> Self {
+        let mut troubles = vec![Trouble::Stopped];
+        match place {
+            Place::Cluster(cluster) if course.moves => {
+                troubles.extend([Trouble::Killed, Trouble::SlotMoved(cluster)]);
+            }
+            Place::File(_) | Place::Sentinels(_) | Place::Cluster(_) => {
+                troubles.push(Trouble::Killed);
+            }
+            // Nobody is killed: a lock would last for an hour when the clock goes back.
+            Place::Redis {
+                clock: Some(clock), ..
+            } => troubles.push(Trouble::ServerStepped(clock)),
+            Place::Redis { server, proxy, .. } => troubles.extend([
+                Trouble::Killed,
                 Trouble::Cut(proxy),
                 Trouble::Slow(proxy),
                 Trouble::Stuck(proxy),
                 Trouble::ServerStopped(server),
                 Trouble::ServerKilled(server),
-            ]);
+            ]),
+        }
+        if course.clocks {
+            troubles = vec![Trouble::Stepped, Trouble::Killed, Trouble::Stopped];
         }
         Self {
             struck: troubles.iter().map(|trouble| (trouble.name(), 0)).collect(),
@@ -77,6 +102,9 @@ impl Trouble<'_> {
             Self::Stuck(_) => "stuck",
             Self::ServerStopped(_) => "server stopped",
             Self::ServerKilled(_) => "server killed",
+            Self::Stepped => "clock stepped",
+            Self::ServerStepped(_) => "clock of the server stepped",
+            Self::SlotMoved(_) => "slot moved",
         }
     }
 
@@ -86,35 +114,59 @@ impl Trouble<'_> {
             Self::Stopped => {
                 let worker = team.any();
                 signal(worker, Signal::STOP);
-                lasts(600);
+                lasts(0..600);
                 signal(worker, Signal::CONT);
             }
             Self::Cut(proxy) => proxy.drop_connections(),
             Self::Slow(proxy) => {
                 let direction = either();
                 proxy.delay(direction, Duration::from_millis(fastrand::u64(1..20)));
-                lasts(200);
+                lasts(0..200);
                 proxy.delay(direction, Duration::ZERO);
             }
             Self::Stuck(proxy) => {
                 proxy.hold(either());
-                lasts(500);
+                lasts(0..500);
                 proxy.resume();
             }
             Self::ServerStopped(server) => {
                 server.stop().expect("a stopped server");
-                lasts(500);
+                lasts(0..500);
                 server.cont().expect("a server that goes on");
             }
             Self::ServerKilled(server) => server.restart().expect("another server"),
+            Self::Stepped => team.step_one(HOUR * fastrand::i64(-1..=1)),
+            Self::ServerStepped(clock) => {
+                clock.step(HOUR);
+                lasts(0..200);
+                clock.step(0);
+            }
+            Self::SlotMoved(cluster) => move_slot(cluster, &team.some_record()),
         }
     }
 }
 
-/// A trouble lasts up to so many milliseconds.
+/// To another node, as one that is called `redis-cli --cluster reshard` does it.
+fn move_slot(cluster: &Cluster, record: &str) {
+    let moved = || {
+        let slot = cluster.slot_of(record)?;
+        let from = cluster.owner(slot)?;
+        let mut to = from;
+        while to == from {
+            to = cluster.owner(fastrand::u16(..16384))?;
+        }
+        let migration = cluster.migrate(slot, to)?;
+        // Key by key: meanwhile a session is on both.
+        while migration.move_keys(1)? > 0 {}
+        migration.finish()
+    };
+    moved().expect("a slot that is moved");
+}
+
+/// A trouble lasts so many milliseconds.
 #[expect(clippy::disallowed_methods, reason = "nothing is waited for")]
-fn lasts(most: u64) {
-    thread::sleep(Duration::from_millis(fastrand::u64(..most)));
+pub(crate) fn lasts(range: Range<u64>) {
+    thread::sleep(Duration::from_millis(fastrand::u64(range)));
 }
 
 fn either() -> Direction {

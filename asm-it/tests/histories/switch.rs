@@ -1,0 +1,149 @@
+//! A replica takes the place of a master.
+
+use std::collections::HashMap;
+
+use asm_servers::{Cluster, Failover, Sentinels, Server, until};
+use asm_testkit::history::Switch;
+
+use crate::{place::Place, trouble::lasts, worker::now};
+
+/// Why it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reason {
+    /// An operator wishes it, and all are well.
+    Asked,
+    /// The master is killed.
+    Killed,
+    /// The master stands still, and goes on when it is one no more: it does not know that.
+    Stopped,
+    /// The master is killed after no replica has followed it for a while.
+    Behind,
+}
+
+impl Reason {
+    pub(crate) const ALL: [Self; 4] = [Self::Asked, Self::Killed, Self::Stopped, Self::Behind];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "failover asked for",
+            Self::Killed => "master killed",
+            Self::Stopped => "master stopped",
+            Self::Behind => "master killed, replicas behind",
+        }
+    }
+
+    /// Makes it happen to the master that has this record. All servers are there again, in their new
+    /// roles, when this returns.
+    pub(crate) fn strike(self, place: &Place, record: &str) -> Switch {
+        match place {
+            Place::Sentinels(group) => self.on_sentinels(group),
+            Place::Cluster(cluster) => self.on_cluster(cluster, record),
+            other => panic!("{other:?} has no replicas"),
+        }
+        .expect("a failover")
+    }
+
+    fn on_sentinels(self, group: &Sentinels) -> asm_servers::Result<Switch> {
+        let master = group.master()?;
+        let replicas = group.replicas()?;
+        if let Self::Behind = self {
+            fall_behind(master, &replicas)?;
+        }
+        let began = now();
+        match self {
+            Self::Asked => drop(group.failover()?),
+            _ => {
+                self.harm(master)?;
+                self.catch_up(&replicas)?;
+                group.switched(master.addr())?;
+                self.heal(master)?;
+            }
+        }
+        group.ready()?;
+        let ended = now();
+        Ok(Switch { began, ended })
+    }
+
+    fn on_cluster(self, cluster: &Cluster, record: &str) -> asm_servers::Result<Switch> {
+        let slot = cluster.slot_of(record)?;
+        let owner = cluster.owner(slot)?;
+        let master = &cluster.nodes()[owner];
+        let replicas = [&cluster.nodes()[cluster.replica_of(owner)?]];
+        if let Self::Behind = self {
+            fall_behind(master, &replicas)?;
+        }
+        let began = now();
+        match self {
+            Self::Asked => drop(cluster.failover(slot, Failover::Graceful)?),
+            _ => {
+                self.harm(master)?;
+                self.catch_up(&replicas)?;
+                cluster.owned_by_another(slot, owner)?;
+                self.heal(master)?;
+            }
+        }
+        until("a replica that was the master", || {
+            let role = master.info("role").map_err(|error| error.to_string())?;
+            (role == "slave").then_some(()).ok_or(role)
+        })?;
+        cluster.ready()?;
+        let ended = now();
+        Ok(Switch { began, ended })
+    }
+
+    fn harm(self, master: &Server) -> asm_servers::Result<()> {
+        match self {
+            Self::Stopped => master.stop(),
+            _ => master.kill(),
+        }
+    }
+
+    fn heal(self, master: &Server) -> asm_servers::Result<()> {
+        match self {
+            Self::Stopped => master.cont(),
+            _ => master.restart(),
+        }
+    }
+
+    fn catch_up(self, replicas: &[&Server]) -> asm_servers::Result<()> {
+        match self {
+            Self::Behind => replicas.iter().try_for_each(|replica| replica.cont()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Nothing of what the master is told reaches its replicas any more, whatever it does.
+fn fall_behind(master: &Server, replicas: &[&Server]) -> asm_servers::Result<()> {
+    for replica in replicas {
+        replica.stop()?;
+    }
+    // What is on its way does not arrive.
+    master.call::<u64>(&["CLIENT", "KILL", "TYPE", "replica"])?;
+    lasts(300..600);
+    Ok(())
+}
+
+/// A number that only grows, with each change of a master. All servers must be there.
+pub(crate) fn count(place: &Place) -> u64 {
+    match place {
+        Place::Sentinels(group) => {
+            let ask = ["SENTINEL", "MASTER", Sentinels::MASTER];
+            let known = group.sentinels()[0].call::<HashMap<String, String>>(&ask);
+            known.expect("a master")["config-epoch"]
+                .parse()
+                .expect("a number")
+        }
+        // Not all have heard of it.
+        Place::Cluster(cluster) => cluster.nodes().iter().map(epoch).max().expect("nodes"),
+        Place::File(_) | Place::Redis { .. } => 0,
+    }
+}
+
+/// The newest of which a node of a cluster has heard.
+fn epoch(node: &Server) -> u64 {
+    let info: String = node.call(&["CLUSTER", "INFO"]).expect("an answer");
+    let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+    let epoch = fields.find(|(name, _)| *name == "cluster_current_epoch");
+    epoch.expect("an epoch").1.trim().parse().expect("a number")
+}
