@@ -27,8 +27,11 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<(), Failure> {
-    let wanted = || PROOFS.iter().filter(|proof| options.wants(proof.id));
-    let tests = Tests::build(wanted(), options.long)?;
+    let wanted = || {
+        let wanted = PROOFS.iter().filter(|proof| options.wants(proof.id));
+        wanted.filter(|proof| !options.quick || proof.quick.is_some())
+    };
+    let tests = Tests::build(wanted(), options)?;
     // Where nothing is timed, two at a time.
     let (alone, together): (Vec<_>, _) = wanted().enumerate().partition(|(_, proof)| proof.alone);
     let mut counts = run(&tests, &together, 2)?;

@@ -14,6 +14,9 @@ pub(crate) struct Proof {
     pub(crate) bounded: &'static [&'static str],
     /// What chooses those of a long one, where they differ.
     pub(crate) long: Option<&'static [&'static str]>,
+    /// What more chooses those of a quick run, where some take long and others tell nearly as much;
+    /// `None` leaves out all.
+    pub(crate) quick: Option<&'static [&'static str]>,
     /// Where they print how much was tried, group `n`, and how much was wrong, groups `bad…`.
     pub(crate) line: &'static str,
     /// Whether all that is shown is searched for secrets.
@@ -38,6 +41,7 @@ const BASE: Proof = Proof {
     target: "",
     bounded: &[],
     long: None,
+    quick: Some(&[]),
     line: TESTS,
     canaries: false,
     alone: false,
@@ -96,6 +100,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         package: "asm-tower",
         target: "sockets",
         bounded: &["race::"],
+        quick: Some(&["--skip", "in_files"]),
         line: r"(?:default|OnOpen|Optimistic|OnWrite|Manual): \d+ requests, Score \{ acknowledged: (?<n>\d+)",
         ..BASE
     },
@@ -106,6 +111,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         target: "switching",
         bounded: &["--skip", "switcher"],
         long: Some(&["--ignored", "--skip", "switcher"]),
+        quick: None,
         line: r"(?<n>\d+) saves by \d+ processes, (?<bad>\d+) lost",
         ..BASE
     },
@@ -230,6 +236,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         what: "cases of the suite that show a secret, a store of bytes",
         package: "asm-entry",
         target: "conformance",
+        quick: None,
         canaries: true,
         ..BASE
     },

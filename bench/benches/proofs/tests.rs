@@ -2,16 +2,18 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    env,
     error::Error,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
 
+use asm_bench::Options;
 use regex::Regex;
 use serde::Deserialize;
 
-use crate::table::Proof;
+use crate::table::{PROOFS, Proof};
 
 /// Why a test could not be run.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
@@ -19,7 +21,7 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 /// Test programs, by package and file.
 pub(crate) struct Tests {
     programs: HashMap<(String, String), Program>,
-    long: bool,
+    options: Options,
 }
 
 struct Program {
@@ -39,21 +41,30 @@ impl Tests {
     /// As `./test` builds them; for long runs optimized.
     pub(crate) fn build<'a>(
         proofs: impl Iterator<Item = &'a Proof>,
-        long: bool,
+        options: &Options,
     ) -> Result<Self, Failure> {
-        let (mut packages, mut targets) = (BTreeSet::new(), BTreeSet::new());
-        for proof in proofs {
-            packages.insert(["--package", proof.package]);
-            targets.insert(["--test", proof.target]);
+        // Always the same packages, so that what they share is built once.
+        let packages: BTreeSet<_> = PROOFS
+            .iter()
+            .map(|one| ["--package", one.package])
+            .collect();
+        let targets: BTreeSet<_> = proofs.map(|one| ["--test", one.target]).collect();
+        let (mut programs, options) = (HashMap::new(), options.clone());
+        if targets.is_empty() {
+            return Ok(Self { programs, options });
         }
-        let mut programs = HashMap::new();
-        if packages.is_empty() {
-            return Ok(Self { programs, long });
+        let mut cargo = Command::new("cargo");
+        // What cargo tells of this package: build scripts that look at it would run again.
+        for (name, _) in env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                cargo.env_remove(&name);
+            }
         }
-        let output = Command::new("cargo")
+        let output = cargo
             .args(["test", "--locked", "--all-features", "--no-run"])
             .args(["--message-format", "json-render-diagnostics"])
-            .args(long.then_some("--release"))
+            .args(options.long.then_some("--release"))
             .args(packages.iter().chain(&targets).flatten())
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
             .stderr(Stdio::inherit())
@@ -76,18 +87,20 @@ impl Tests {
                 programs.insert((package.into_owned(), built.target.name), program);
             }
         }
-        Ok(Self { programs, long })
+        Ok(Self { programs, options })
     }
 
     pub(crate) fn run(&self, proof: &Proof) -> Result<Count, Failure> {
         let key = (proof.package.to_owned(), proof.target.to_owned());
         let program = &self.programs.get(&key).ok_or("a test that is not built")?;
-        let long = proof.long.filter(|_| self.long);
+        let long = proof.long.filter(|_| self.options.long);
+        let quick = proof.quick.filter(|_| self.options.quick);
         let began = Instant::now();
         let mut command = Command::new(&program.path);
         command
             .args(["--nocapture"])
             .args(long.unwrap_or(proof.bounded))
+            .args(quick.unwrap_or_default())
             .current_dir(&program.home);
         if proof.canaries {
             command.env("ASM_CANARIES", "1");
