@@ -96,6 +96,28 @@ pub(crate) const PROOFS: &[Proof] = &[
     },
     Proof {
         id: "Z1",
+        what: "lost updates under faults, a cluster whose slots move",
+        package: "asm-it",
+        target: "histories",
+        bounded: &["nothing_is_wrong_in_a_cluster"],
+        long: Some(&["--ignored", "a_million_on_a_cluster_whose_slots"]),
+        quick: None,
+        line: HISTORY,
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
+        what: "lost updates at failovers, but for the last, which no replica had",
+        package: "asm-it",
+        target: "histories",
+        bounded: &["nothing_but_the_last"],
+        long: Some(&["--ignored", "a_million_on_", "--skip", "slots"]),
+        quick: None,
+        line: HISTORY,
+        ..BASE
+    },
+    Proof {
+        id: "Z1",
         what: "lost updates in a race over HTTP, every mode but off, each driver",
         package: "asm-tower",
         target: "sockets",
