@@ -93,11 +93,15 @@ impl TypedValueParser for DriverNameParser {
     fn parse_ref(
         &self,
         cmd: &Command,
-        _: Option<&Arg>,
+        arg: Option<&Arg>,
         value: &OsStr,
     ) -> Result<DriverName, clap::Error> {
         let parsed = value.to_str().ok_or(FORMS).and_then(DriverName::from_str);
-        parsed.map_err(|why| cmd.clone().error(ErrorKind::ValueValidation, why))
+        parsed.map_err(|why| {
+            let arg = arg.map(|arg| format!("{arg}: ")).unwrap_or_default();
+            let why = format!("{arg}{why}");
+            cmd.clone().error(ErrorKind::ValueValidation, why)
+        })
     }
 }
 

@@ -266,7 +266,10 @@ fn wrong_arguments_are_refused_with_a_reason() {
         (&["--tasks", "4000000000"], "100000"),
         (&["--sessions", "-1"], "-1"),
         (&["--requests", "many"], "--requests"),
-        (&["--driver", "stone"], "stone"),
+        (
+            &["--driver", "stone"],
+            "--driver <DRIVER>: a driver is `memory`",
+        ),
         (&["--mode", "hopeful"], "hopeful"),
         (&["--seed", "18446744073709551616"], "--seed"),
         (&["walk"], "walk"),
