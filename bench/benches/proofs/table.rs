@@ -19,8 +19,10 @@ pub(crate) struct Proof {
     pub(crate) quick: Option<&'static [&'static str]>,
     /// Where they print how much was tried, group `n`, and how much was wrong, groups `bad…`.
     pub(crate) line: &'static str,
-    /// Whether all that is shown is searched for secrets.
-    pub(crate) canaries: bool,
+    /// What is in its environment.
+    pub(crate) given: &'static [(&'static str, &'static str)],
+    /// The same of a quick run.
+    pub(crate) given_quick: &'static [(&'static str, &'static str)],
     /// Whether time is looked at, so that nothing else should run.
     pub(crate) alone: bool,
 }
@@ -34,6 +36,9 @@ impl Proof {
 /// A test file as a whole counts its tests.
 const TESTS: &str = r"(?<n>\d+) passed; \d+ failed";
 
+/// All that is shown is searched for secrets.
+const CANARIES: [(&str, &str); 1] = [("ASM_CANARIES", "1")];
+
 const BASE: Proof = Proof {
     id: "",
     what: "",
@@ -43,7 +48,8 @@ const BASE: Proof = Proof {
     long: None,
     quick: Some(&[]),
     line: TESTS,
-    canaries: false,
+    given: &[],
+    given_quick: &[],
     alone: false,
 };
 
@@ -211,6 +217,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         target: "crash",
         bounded: &["--exact", "a_thousand_kills_lose_nothing"],
         long: Some(&["--ignored", "ten_thousand_kills"]),
+        given_quick: &[("ASM_KILLS", "100")],
         line: r"(?<n>\d+) kills, \d+ changes acknowledged: (?<bad>\d+) lost, (?<bad_torn>\d+) torn, (?<bad_revived>\d+) came back",
         ..BASE
     },
@@ -250,7 +257,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         what: "cases of the suite that show a secret, memory",
         package: "asm-memory",
         target: "conformance",
-        canaries: true,
+        given: &CANARIES,
         ..BASE
     },
     Proof {
@@ -259,7 +266,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         package: "asm-entry",
         target: "conformance",
         quick: None,
-        canaries: true,
+        given: &CANARIES,
         ..BASE
     },
     Proof {

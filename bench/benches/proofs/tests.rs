@@ -102,9 +102,12 @@ impl Tests {
             .args(long.unwrap_or(proof.bounded))
             .args(quick.unwrap_or_default())
             .current_dir(&program.home);
-        if proof.canaries {
-            command.env("ASM_CANARIES", "1");
-        }
+        let given = if self.options.quick {
+            [proof.given, proof.given_quick].concat()
+        } else {
+            proof.given.to_vec()
+        };
+        command.envs(given);
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         let mut count = count(proof.line, &said)?;

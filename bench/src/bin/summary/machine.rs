@@ -39,7 +39,7 @@ pub(crate) fn lines(home: &Path) -> Result<Vec<String>, Box<dyn Error>> {
             field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".into()),
             memory().unwrap_or_else(|| "unknown memory".into()),
             uname().sysname().to_string_lossy(),
-            uname().release().to_string_lossy(),
+            kernel(),
         ),
         said("rustc", "--version")?,
         said("redis-server", "--version")?,
@@ -50,6 +50,13 @@ pub(crate) fn lines(home: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     lines.push(wrk.split('[').next().unwrap_or_default().trim().to_owned());
     lines.push(crates(home)?.join(", "));
     Ok(lines)
+}
+
+/// Its version, without what its packager adds.
+fn kernel() -> String {
+    let release = uname().release().to_string_lossy().into_owned();
+    let version = release.split('-').next();
+    version.unwrap_or_default().to_owned()
 }
 
 fn said(program: &str, argument: &str) -> Result<String, Box<dyn Error>> {
