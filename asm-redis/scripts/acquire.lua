@@ -5,7 +5,7 @@
 --       microseconds, limit of the queue or '', 'join' or 'leave', how long a ticket lives without
 --       a sign of life in microseconds, the version that is known or '', '1' when a GET
 --       follows, how long the queue must stay in ms
--- Answer: 'held', fence, left in ms, now, wakes[, record]
+-- Answer: that of acquire_handed.lua | 'held', fence, now, left in ms, wakes[, record]
 --         | 'queued', look again after ms, and after microseconds (-1: no need), wakes
 --         | 'busy' | 'full' | 'missing' | 'ended', each with its wakes
 --
@@ -28,7 +28,7 @@ if not holder or holder == token then
   elseif not knows then
     knows, ends, text, changed = true, now + hold, label, true
   end
-  local reply = answer('held', fence, call('PTTL', RECORD), now)
+  local reply = answer('held', fence, now, call('PTTL', RECORD))
   if follows ~= '1' and head:sub(46, 61) ~= known then
     reply[6] = call('GET', RECORD)
   end
@@ -47,32 +47,20 @@ if not ticket then
   if wait <= 0 then
     return answer('busy')
   end
-  if limit then
-    local function count()
-      return queued and (call('HLEN', QUEUE) - 2) / 2 or 0
+  if limit and last - first >= limit then
+    -- Only those who live count.
+    local living = 0
+    for place = first, last - 1 do
+      living = living + (ticket_at(place) and 1 or 0)
     end
-    if count() >= limit then
-      -- Only those who live count.
-      local first, last = places()
-      for place = first, last do
-        ticket_at(place)
-      end
-    end
-    if count() >= limit then
+    if living >= limit then
       return answer('full')
     end
   end
-  local place = queued and tonumber(call('HGET', QUEUE, 't') or 0) or 0
-  if place == 0 then
-    call('HSET', QUEUE, 'h', 0)
-  end
-  call('HSET', QUEUE, 't', place + 1, token, place)
-  ticket = {place = place, to = now + wait, text = label, channel = ME}
-  if not queued then
-    queued, changed = true, true
-  end
+  ticket = {place = last, to = now + wait, text = label, channel = ME}
+  last, changed = last + 1, true
 end
-call('HSET', QUEUE, '#' .. ticket.place, struct.pack(
+call('HSET', QUEUE, token, '' .. ticket.place, '#' .. ticket.place, struct.pack(
   '>c16I8I8c8', token, ticket.to, now + silence, epoch
 ) .. ticket.text .. ticket.channel)
 if call('PTTL', QUEUE) < tonumber(keep) then

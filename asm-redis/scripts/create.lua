@@ -46,11 +46,12 @@ end
 -- What an earlier session of this name left is over, and so is it for whoever followed it: nobody
 -- publishes that a lifetime has ended.
 clear(KEYS[3])
-if ARGV[7] == '1' then
-  call('PUBLISH', RECORD .. ':feed', 'c' .. struct.pack('>I8', 1) .. op .. struct.pack('>I8', now))
-end
 if claim ~= '' then
-  released = NOBODY:rep(4)
   hand(claim:sub(1, 16), claim:sub(17), hold, true)
 end
-return answer('done', 1, fence, now)
+local reply = answer('done', 1, fence, now)
+if ARGV[7] == '1' then
+  local told = 'c' .. struct.pack('>I8', 1) .. op .. struct.pack('>I8', now)
+  redis.pcall('PUBLISH', RECORD .. ':feed', told)
+end
+return reply

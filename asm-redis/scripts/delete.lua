@@ -27,8 +27,9 @@ if guarded == '1' then
     return answer('conflict', call('GET', RECORD), call('PTTL', RECORD), now)
   end
 end
-if publish == '1' and others >= 2 then
-  call('PUBLISH', RECORD .. ':feed', 'e' .. head:sub(46, 61) .. head:sub(38, 45))
-end
 call('UNLINK', RECORD)
-return {'done', clear(KEYS[3])}
+local reply = {'done', clear(KEYS[3])}
+if publish == '1' and others >= 2 then
+  redis.pcall('PUBLISH', RECORD .. ':feed', 'e' .. head:sub(46, 61) .. head:sub(38, 45))
+end
+return reply

@@ -12,8 +12,7 @@ local seen = {'seen', '', {}}
 if holder then
   seen[3] = {fence, labelled():sub(2), ends - now, knows and '1' or '0'}
 end
-local first, last = places()
-for place = first, last do
+for place = first, last - 1 do
   local ticket = ticket_at(place)
   if ticket then
     seen[#seen + 1] = ticket.text:sub(2)

@@ -1,26 +1,24 @@
 -- The lock: a grant in the head of the record, and the queue behind it. Part of every script that
 -- changes who holds it. What changes in the head is written once, by `answer`.
 --
--- KEYS[2] is the queue, a hash: 'h' and 't' are the places of the head and behind the tail; a token
--- (16 bytes) names its place; '#' and a place name the ticket there: token (16), until (8) and silent
--- (8) in microseconds of server time, epoch (8), label with its length, channel. There is no queue
--- without a ticket. A ticket that is over is dropped when it is looked at. The head may say that
--- there is a queue when it is over, and never the other way round.
+-- KEYS[2] is the queue, a hash: a token (16 bytes) names its place; '#' and a place name the ticket
+-- there: token (16), until (8) and silent (8) in microseconds of server time, epoch (8), label with
+-- its length, channel. A ticket that is over is dropped when it is looked at. The head has the places
+-- of the first and behind the last; there may be gaps in between, and nobody is beyond.
 --
 -- Contract: "Grants follow arrival order among live waiters", "One release wakes exactly one
 -- waiter", "A newcomer never passes a live queue".
 local QUEUE, NOBODY = KEYS[2], ('\0'):rep(16)
 local CONFIRM, ME = struct.unpack('>I8', ARGV[1], 9), ARGV[1]:sub(17)
-local holder, knows, queued, others = false, false, false, 0
-local fence, ends, released, text = 0, 0, '', ''
+local holder, knows, others, first, last = false, false, 0, 0, 0
+local fence, ends, released, text = 0, 0, NOBODY:rep(4), ''
 local changed, wakes = false, ''
 if head ~= '' then
   local flags
-  flags, fence, ends = struct.unpack('>BI8I8', head, 150)
-  others, queued = flags % 4, flags % 8 >= 4
-  released = head:sub(86, 149)
+  flags, fence, ends, first, last = struct.unpack('>BI8I8I4I4', head, 150)
+  others, released = flags % 4, head:sub(86, 149)
   if ends > now then
-    holder, knows = head:sub(167, 182), flags >= 8
+    holder, knows = head:sub(175, 190), flags >= 4
   else
     ends = 0
   end
@@ -28,8 +26,9 @@ end
 
 -- The head from the released tokens on, up to the label unless that is another.
 local function state()
-  local flags = others + (queued and 4 or 0) + (knows and 8 or 0)
-  return released .. struct.pack('>BI8I8', flags, fence, ends) .. (holder or NOBODY) .. text
+  local flags = others + (knows and 4 or 0)
+  return released .. struct.pack('>BI8I8I4I4', flags, fence, ends, first, last)
+    .. (holder or NOBODY) .. text
 end
 
 local function answer(...)
@@ -44,18 +43,19 @@ end
 -- The holder's label, with its length.
 local function labelled()
   if text == '' then
-    text = call('GETRANGE', RECORD, '182', '310')
-    text = text:sub(1, 1 + text:byte())
+    text = call('GETRANGE', RECORD, '190', '318')
+    text = text:sub(1, 1 + (text:byte() or 0))
   end
   return text
 end
 
--- Waiters next door are woken by the one who asked, when it has the answer.
+-- Waiters next door are woken by the one who asked, when it has the answer. A server that lets us not
+-- publish must not end a script half-way: a wake-up that is lost costs the waiter its recheck.
 local function wake(ticket)
   if ticket.channel == ME then
     wakes = wakes .. ticket.token
   else
-    call('PUBLISH', ticket.channel, ticket.token .. RECORD)
+    redis.pcall('PUBLISH', ticket.channel, ticket.token .. RECORD)
   end
 end
 
@@ -71,12 +71,22 @@ local function lives(ticket)
   return ticket.to > now and ticket.silent > now and ticket.epoch == head:sub(38, 45)
 end
 
+-- Nobody is at this place any more.
+local function pass(place)
+  if place == last - 1 then
+    last = place
+  elseif place == first then
+    first = place + 1
+  end
+  if first >= last then
+    first, last = 0, 0
+  end
+  changed = true
+end
+
 local function drop(ticket)
   call('HDEL', QUEUE, ticket.token, '#' .. ticket.place)
-  if call('HLEN', QUEUE) == 2 then
-    call('DEL', QUEUE)
-    queued, changed = false, true
-  end
+  pass(ticket.place)
 end
 
 -- The ticket at this place, unless it is over.
@@ -94,37 +104,21 @@ local function ticket_at(place)
 end
 
 local function ticket_of(token)
-  local place = queued and call('HGET', QUEUE, token)
-  return place and ticket_at(place)
+  local place = first < last and call('HGET', QUEUE, token)
+  return place and ticket_at(tonumber(place))
 end
 
--- All places there are, from the head on.
-local function places()
-  local edges = queued and call('HMGET', QUEUE, 'h', 't')
-  if not edges or not edges[1] then
-    return 0, -1
-  end
-  return tonumber(edges[1]), edges[2] - 1
-end
-
--- The next in the queue; places before it are cleared away.
+-- The next in the queue.
 local function front()
-  if not queued then
-    return false
-  end
-  local first, last = places()
-  for place = first, last do
+  while first < last do
+    local place = first
     local ticket = ticket_at(place)
     if ticket then
-      if place > first then
-        call('HSET', QUEUE, 'h', place)
-      end
       return ticket
     end
-  end
-  if queued then
-    call('DEL', QUEUE)
-    queued, changed = false, true
+    if first == place and first < last then
+      pass(place)
+    end
   end
   return false
 end
@@ -155,9 +149,6 @@ local function settle()
   local ticket = front()
   if ticket then
     drop(ticket)
-    if queued then
-      call('HSET', QUEUE, 'h', ticket.place + 1)
-    end
     hand(ticket.token, ticket.text, CONFIRM, false)
     wake(ticket)
   end
@@ -191,9 +182,9 @@ local function disperse()
     end
   end
   if #all > 0 then
-    call('DEL', QUEUE)
+    call('UNLINK', QUEUE)
   end
-  queued = false
+  first, last = 0, 0
 end
 
 -- Everything of a session that is over, but its record.

@@ -29,6 +29,7 @@ if was_released(token) then
   return answer('done')
 end
 if doubtful == '1' then
+  insist()
   remember(token)
 end
 return answer('not')

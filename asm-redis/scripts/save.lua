@@ -54,33 +54,38 @@ if STAGE and call('EXISTS', STAGE) == 0 then
   return answer('unstaged')
 end
 
-local before = head:sub(54, 77)
+-- The whole head is there before anything else is done, so that nothing can come in between.
 local rotated = head:sub(5, 45) ~= record:sub(5, 45)
-head = record:sub(1, 61) .. before .. head:sub(86)
-if holder then
+local before = head:sub(54, 77)
+head = record:sub(1, 61)
+if release then
+  free()
+  remember(held)
+elseif holder then
   labelled()
 end
+local rest = before .. state()
 if STAGE then
+  call('SETRANGE', STAGE, '61', rest)
   call('RENAME', STAGE, RECORD)
   call('PEXPIRE', RECORD, ttl)
 else
   call('SET', RECORD, record, 'PX', ttl)
+  call('SETRANGE', RECORD, '61', rest)
 end
+changed = false
 if others % 2 == 1 then
   call('PEXPIRE', KEYS[3], ttl)
 end
-if publish and others >= 2 then
-  call('PUBLISH', RECORD .. ':feed', (rotated and 'r' or 's') .. head:sub(46, 61) .. head:sub(38, 45))
-end
-if release then
-  free()
-  remember(held)
-end
-if renewed and queued then
+if renewed and first < last then
   -- Whoever waits opened under an epoch that is over.
   disperse()
+  changed = true
 end
 settle()
-call('SETRANGE', RECORD, '61', before .. state())
-changed = false
-return answer('done', number + 1, now)
+local reply = answer('done', number + 1, now)
+if publish and others >= 2 then
+  local told = (rotated and 'r' or 's') .. head:sub(46, 61) .. head:sub(38, 45)
+  redis.pcall('PUBLISH', RECORD .. ':feed', told)
+end
+return reply

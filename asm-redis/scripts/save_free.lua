@@ -4,16 +4,15 @@
 -- less than a list: now.
 local how, guard, held, op = struct.unpack('>Bc24c16c8', ARGV[2])
 if how % 4 == 0 and head:find(guard, 38, true) == 38 and not head:find(op, 54, true) then
-  local flags, fence, ends = struct.unpack('>BI8I8', head, 150)
+  local flags, fence, ends, first, last = struct.unpack('>BI8I8I4I4', head, 150)
   local released, stage = false, KEYS[4]
-  if how % 16 == 12 and flags >= 8 and flags < 12 and ends > now
-    and head:find(held, 167, true) == 167 then
-    released, flags = held .. head:sub(86, 133), flags - 8
-  elseif how % 8 == 0 and flags < 4 and ends == 0 then
+  if how % 16 == 12 and flags >= 4 and ends > now and head:find(held, 175, true) == 175 then
+    released, flags = held .. head:sub(86, 133), flags - 4
+  elseif how % 8 == 0 and ends == 0 then
     released = head:sub(86, 149)
   end
-  if released and (not stage or call('EXISTS', stage) == 1) then
-    local rest = head:sub(54, 77) .. released .. struct.pack('>BI8I8', flags, fence, 0)
+  if released and first == last and (not stage or call('EXISTS', stage) == 1) then
+    local rest = head:sub(54, 77) .. released .. struct.pack('>BI8I8I4I4', flags, fence, 0, 0, 0)
     if stage then
       call('SETRANGE', stage, '61', rest)
       call('RENAME', stage, RECORD)
@@ -28,7 +27,8 @@ if how % 4 == 0 and head:find(guard, 38, true) == 38 and not head:find(op, 54, t
       end
       if flags >= 2 and how >= 16 then
         local kind = head:find(ARGV[4]:sub(5, 45), 5, true) == 5 and 's' or 'r'
-        call('PUBLISH', RECORD .. ':feed', kind .. ARGV[4]:sub(46, 61) .. ARGV[4]:sub(38, 45))
+        local told = kind .. ARGV[4]:sub(46, 61) .. ARGV[4]:sub(38, 45)
+        redis.pcall('PUBLISH', RECORD .. ':feed', told)
       end
     end
     return now

@@ -40,7 +40,21 @@ impl RedisDriver {
             Error::new(ErrorKind::Other, "the system gives no random bytes").because(error)
         })?;
         self.inspect(&Key::from_bytes(nobody)).await?;
-        Ok(())
+        self.check_channels().await
+    }
+
+    /// Scripts go on when they may not publish, so nobody would be told.
+    async fn check_channels(&self) -> Result<()> {
+        let hub = &self.inner.hub;
+        if !hub.is_enabled() {
+            return Ok(());
+        }
+        let pack = || {
+            let mut pipeline = Pipeline::new();
+            pipeline.cmd("PUBLISH").arg(hub.channel()).arg("");
+            pipeline
+        };
+        self.inner.links.on_each(pack).await.map(drop)
     }
 }
 
@@ -63,7 +77,7 @@ fn check_info(info: &str) -> Result<()> {
     match field(info, "maxmemory_policy") {
         Some(policy) if policy != KEEPING => tracing::warn!(
             policy,
-            "this server drops sessions and locks when it is short of memory; \
+            "this server drops sessions when it is short of memory; \
              set maxmemory-policy to noeviction"
         ),
         _ => {}

@@ -69,8 +69,9 @@
 //! # The server
 //!
 //! Redis 6.2 or newer, or Valkey. `maxmemory-policy` must be `noeviction`: any other drops sessions
-//! and locks when memory is short, and [`RedisBuilder::connect`] warns of it. A lost lock or record
-//! is never written over, but its user is logged out.
+//! when memory is short, their locks with them, and [`RedisBuilder::connect`] warns of it. A lost
+//! record is never written over, but its user is logged out. A queue that was dropped forms again
+//! within a recheck, perhaps in another order.
 //!
 //! A slot of a cluster that is being moved to another node refuses scripts on several keys until a
 //! session has moved (`TRYAGAIN`); calls wait for that up to their deadline.
@@ -87,6 +88,10 @@
 //! With another prefix than `asm` the two patterns change with it. Beyond that: `+role` with
 //! Sentinel, `+cluster|slots +asking` in a Cluster, `+select` for another database than 0. With
 //! `+script|load` the scripts are there before the first call; without it they come along with it.
+//!
+//! A user without rights on channels, as Redis 7 makes one by default, is refused when it connects.
+//! With [`RedisBuilder::without_notifications`] it needs none: a lock is handed on within a recheck
+//! then, and there is no feed.
 //!
 //! # Several of these
 //!

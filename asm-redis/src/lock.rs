@@ -175,7 +175,7 @@ impl RedisDriver {
         let acquired = match word.as_str() {
             "held" => {
                 let fence = Fence::new(reply.number()?);
-                let (left, now) = (reply.left()?, reply.time()?);
+                let (now, left) = (reply.time()?, reply.left()?);
                 self.wake(reply)?;
                 let data = if follows {
                     answered.then.next()

@@ -9,7 +9,7 @@ use asm_core::{
 use bytes::Bytes;
 
 /// How many bytes the head has.
-pub(crate) const HEAD: usize = 311;
+pub(crate) const HEAD: usize = 319;
 
 /// How many bytes of it a write decides about: its beginning.
 pub(crate) const STAMP: usize = 61;
@@ -177,7 +177,7 @@ mod tests {
         };
         let bytes = claim(&longest);
         assert_eq!(usize::from(bytes[LockToken::LEN]), Label::MAX);
-        // Behind whoever wrote, the op ids, the released tokens, flags, fence and end.
-        assert_eq!(STAMP + 24 + 64 + 17 + bytes.len(), HEAD);
+        // Behind what a write decides, the op ids, the released tokens, flags, fence, end, places.
+        assert_eq!(STAMP + 24 + 64 + 25 + bytes.len(), HEAD);
     }
 }

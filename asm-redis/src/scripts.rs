@@ -7,7 +7,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use crate::{
     link::Sending,
-    record::{bytes, corrupt},
+    record::{corrupt, number},
 };
 
 /// How many arguments a script has at most, but for those of [`crate::subjects`], and how many bytes
@@ -67,7 +67,7 @@ scripts! {
     SAVE: "head" "save_free" "lock" "save";
     TOUCH: "head" "touch";
     DELETE: "head" "lock" "delete";
-    ACQUIRE: "head" "lock" "acquire";
+    ACQUIRE: "head" "acquire_handed" "lock" "acquire";
     RENEW: "head" "lock" "renew";
     RELEASE: "head" "lock" "release";
     BREAK: "head" "lock" "break";
@@ -89,10 +89,16 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// What came back is a list, or the one value of a common case.
+    /// What came back is a list, or the one value of a common case: a number, or a grant as the
+    /// string of its numbers.
     pub(crate) fn of(value: Value, slower: u32) -> Self {
         let values = match value {
             Value::Array(values) => values,
+            Value::BulkString(grant) if grant.len() == 24 => {
+                let number = |at| Value::Int(number(&grant[at..]).cast_signed());
+                let held = Value::BulkString(b"held".to_vec());
+                vec![held, number(0), number(8), number(16)]
+            }
             short => vec![short],
         };
         Self {
@@ -105,18 +111,6 @@ impl Reply {
     pub(crate) fn short_number(&self) -> Option<u64> {
         match self.values.as_slice() {
             [Value::Int(number)] => u64::try_from(*number).ok(),
-            _ => None,
-        }
-    }
-
-    /// The string of numbers that is all of the answer of a common case.
-    pub(crate) fn short_numbers<const N: usize>(&self) -> Option<[i64; N]> {
-        match self.values.as_slice() {
-            [Value::BulkString(packed)] if packed.len() == 8 * N => {
-                Some(std::array::from_fn(|i| {
-                    i64::from_be_bytes(bytes(&packed[8 * i..]))
-                }))
-            }
             _ => None,
         }
     }
@@ -290,9 +284,13 @@ mod tests {
     fn a_common_case_is_one_value() {
         let reply = Reply::of(Value::Int(7), 1);
         assert_eq!(reply.short_number(), Some(7));
-        let packed = [7_i64.to_be_bytes(), (-1_i64).to_be_bytes()].concat();
-        let reply = Reply::of(Value::BulkString(packed), 1);
-        assert_eq!(reply.short_numbers(), Some([7, -1]));
-        assert_eq!(reply.short_numbers::<3>(), None);
+        let packed = [7, 8, -1].map(i64::to_be_bytes).concat();
+        let mut reply = Reply::of(Value::BulkString(packed), 1);
+        assert_eq!(reply.short_number(), None);
+        assert_eq!(reply.word().expect("a word"), "held");
+        assert_eq!(reply.number().expect("a fence"), 7);
+        assert_eq!(reply.time().expect("a time"), Timestamp::from_micros(8));
+        assert_eq!(reply.left().expect("a lifetime"), Left::Lost);
+        assert!(reply.is_over());
     }
 }

@@ -175,22 +175,15 @@ impl RedisDriver {
         });
         let mut answered = answered.await?;
         let reply = &mut answered.reply;
-        let (lock, now, left) = if let Some([fence, now, left]) = reply.short_numbers() {
-            let fence = Fence::new(fence.cast_unsigned());
-            let now = Timestamp::from_micros(now.cast_unsigned());
-            (OpenedLock::Held(fence), now, Left::of(left, self.slower()))
-        } else {
-            let lock = match reply.word()?.as_str() {
-                "missing" => return Ok(Opened::Missing),
-                "unproven" => OpenedLock::Unproven,
-                "busy" => OpenedLock::Busy,
-                "held" => OpenedLock::Held(Fence::new(reply.number()?)),
-                _ => return Err(strange()),
-            };
-            let (now, left) = (reply.time()?, reply.left()?);
-            self.wake(reply)?;
-            (lock, now, left)
+        let lock = match reply.word()?.as_str() {
+            "missing" => return Ok(Opened::Missing),
+            "unproven" => OpenedLock::Unproven,
+            "busy" => OpenedLock::Busy,
+            "held" => OpenedLock::Held(Fence::new(reply.number()?)),
+            _ => return Err(strange()),
         };
+        let (now, left) = (reply.time()?, reply.left()?);
+        self.wake(reply)?;
         let data = answered.then.next().ok_or_else(strange)?;
         Ok(match self.snapshot(data, left, now)? {
             Some(snapshot) => Opened::Found { snapshot, lock },

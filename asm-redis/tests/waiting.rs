@@ -118,6 +118,34 @@ fn a_waiter_next_door_is_woken_without_the_network() {
     });
 }
 
+/// Places of tickets that the server dropped count for nobody.
+#[test]
+fn a_queue_that_was_dropped_is_no_queue() {
+    run(async {
+        let place = Place::start(Duration::from_secs(3600)).await;
+        let driver = place.driver().await;
+        let (key, snapshot) = make::stored(&driver).await;
+        let (held, first) = make::held(&driver, &key, &snapshot).await;
+        let lost = queued(std::slice::from_ref(&driver), &key, &snapshot, 2).await;
+        let queue = format!("asm:{{{key}}}:queue");
+        let dropped = place.server.call::<u64>(&["UNLINK", &queue]);
+        assert_eq!(dropped.expect("an answer"), 1);
+        let never = LockWish {
+            queue: Some(0),
+            ..make::wish(&snapshot)
+        };
+        expect::exactly(driver.acquire(&key, never).await, &Acquired::QueueFull);
+        assert_eq!(waiters(&driver, &key).await, 0);
+        // Whoever comes next is the first.
+        let next = queued(std::slice::from_ref(&driver), &key, &snapshot, 1).await;
+        expect::exactly(driver.release(&key, &held).await, &Released::Done);
+        for waiter in next {
+            assert!(waiter.await.expect("a waiter") > first);
+        }
+        lost.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+}
+
 /// Those next door are not served before those who came earlier.
 #[test]
 fn those_next_door_wait_their_turn() {

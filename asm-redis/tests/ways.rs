@@ -12,8 +12,8 @@ use std::{
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
 use asm_servers::{Certificates, Server};
-use asm_testkit::given as make;
-use given::{beside, connected, run, verbs};
+use asm_testkit::{expect, given as make};
+use given::{beside, connected, run, until, verbs, waiters};
 
 /// The user that the documentation shows.
 const MINIMAL: &str = include_str!("../minimal.acl");
@@ -63,6 +63,43 @@ fn the_minimal_user_may_do_nothing_else() {
         server.everything().await.expect("all is allowed again");
         assert_eq!(idle, Vec::<&str>::new(), "are not needed");
         println!("{} commands, each needed", commands.len());
+    });
+}
+
+/// Whoever may not publish, as a user of Redis 7 by default, is told when connecting. Without
+/// notifications locks are handed on all the same.
+#[test]
+fn a_user_without_channels_hands_locks_on() {
+    run(async {
+        let server = Minimal::start().await;
+        server.change("resetchannels");
+        let error = server.driver().await.expect_err("it may not publish");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+        let builder = || server.builder().without_notifications();
+        let (driver, other) = (connected(builder()).await, connected(builder()).await);
+        let (key, snapshot) = make::stored(&driver).await;
+        let (token, first) = make::held(&driver, &key, &snapshot).await;
+        let (one, two) = (make::wish(&snapshot), make::wish(&snapshot));
+        let tokens = [one.claim.token, two.claim.token];
+        let mut waiting = Vec::new();
+        for wish in [one, two] {
+            let other = other.clone();
+            waiting.push(tokio::spawn(async move { other.acquire(&key, wish).await }));
+            until(async || waiters(&driver, &key).await == waiting.len()).await;
+        }
+        // The first comes after a save that releases, the second after a release.
+        let save = make::save_and_release(token, &snapshot, "saved");
+        let version = expect::written(driver.save(&key, save).await);
+        let mut fences = vec![first];
+        for (waiter, token) in waiting.into_iter().zip(tokens) {
+            fences.push(expect::held(waiter.await.expect("a task")));
+            expect::exactly(other.release(&key, &token).await, &Released::Done);
+        }
+        assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
+        let found = make::read(&driver, &key).await;
+        assert_eq!((found.version, found.data), (version, "saved".into()));
+        let state = driver.inspect(&key).await.expect("a look");
+        assert_eq!(state, LockState::default());
     });
 }
 
@@ -208,10 +245,13 @@ impl Minimal {
         Self(beside(|| wishes.start().expect("a server")).await)
     }
 
-    async fn driver(&self) -> Result<RedisDriver> {
+    fn builder(&self) -> RedisBuilder {
         let builder = RedisDriver::builder().url(format!("redis://{}", self.0.addr()));
-        let builder = builder.credentials("asm", "CHANGE-ME");
-        builder.deadline(DEADLINE).connect().await
+        builder.credentials("asm", "CHANGE-ME").deadline(DEADLINE)
+    }
+
+    async fn driver(&self) -> Result<RedisDriver> {
+        self.builder().connect().await
     }
 
     async fn everything(&self) -> Result<()> {
