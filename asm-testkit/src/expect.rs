@@ -166,6 +166,14 @@ pub fn failure<T: Debug>(answer: Result<T>, kind: ErrorKind) -> Error {
     }
 }
 
+/// A part of a whole, or nothing if the driver cannot tell.
+#[track_caller]
+pub fn part(progress: Option<f64>) {
+    if progress.is_some_and(|part| !(0.0..=1.0).contains(&part)) {
+        wrong("a part from 0 to 1", &progress);
+    }
+}
+
 #[track_caller]
 fn wrong(expected: &str, answer: &impl Debug) -> ! {
     panic!("expected {expected}, and the answer was {answer:?}");

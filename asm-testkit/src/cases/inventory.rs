@@ -225,6 +225,7 @@ async fn list(driver: &Arc<dyn Driver>, batch: usize) -> BTreeSet<Key> {
         };
         let new = seen.insert(next.0.clone());
         assert!(new, "the list goes round in circles");
+        expect::part(inventory(driver).progress(&next));
         from = Some(next);
     }
 }

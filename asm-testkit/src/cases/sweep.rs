@@ -276,6 +276,7 @@ async fn sweep(driver: &Arc<dyn Driver>, batch: usize) -> Swept {
             seen.insert(next.0.clone()),
             "the sweep goes round in circles"
         );
+        expect::part(sweeper(driver).progress(&next));
         from = Some(next);
     }
 }
