@@ -24,6 +24,7 @@ use crate::{
     keys::{Prefix, SessionKeys},
     link::{Links, Sending},
     scripts::{self, Reply, Script, micros, millis, strange},
+    switches::Switches,
 };
 
 /// Sessions in Redis or Valkey. A clone is a further handle; so is another driver with the same
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) tally: Arc<Tally>,
     doubtful: Mutex<VecDeque<LockToken>>,
+    #[expect(dead_code, reason = "it listens until it is dropped")]
+    switches: Switches,
 }
 
 /// What the builder was told.
@@ -133,18 +136,21 @@ impl RedisDriver {
             Arc::clone(&tally),
         );
         let links = Arc::new(links);
+        let silence = settings.recheck.saturating_mul(SILENCE);
         let hub = Hub::new(
             Arc::clone(&links),
             settings.prefix.clone(),
             &process,
             settings.notifications,
-            settings.recheck.saturating_mul(SILENCE),
+            silence,
             Arc::clone(&tally),
         );
+        let hub = Arc::new(hub);
         Ok(Self {
             inner: Arc::new(Inner {
+                switches: Switches::watch(&links, &hub, silence, &runtime),
                 links,
-                hub: Arc::new(hub),
+                hub,
                 runtime,
                 settings,
                 tally,

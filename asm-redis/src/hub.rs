@@ -8,6 +8,7 @@ use std::{
     future::Future,
     mem,
     num::NonZeroUsize,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +18,7 @@ use std::{
 };
 
 use asm_core::{Change, Epoch, Key, LockToken, OpId, Result, Timestamp, Version};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future};
 use redis::{
     Msg, Value,
     aio::{PubSubSink, PubSubStream},
@@ -30,6 +31,7 @@ use tokio::{
             self,
             error::{RecvError, TryRecvError},
         },
+        futures::Notified,
         watch,
     },
     task::AbortHandle,
@@ -51,7 +53,7 @@ const MAX_BUFFER: usize = 4096;
 const MARK: &[u8] = b"mark";
 
 /// Pauses between attempts to listen.
-const PAUSES: [Duration; 4] = [
+pub(crate) const PAUSES: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(50),
     Duration::from_millis(200),
@@ -72,6 +74,8 @@ pub(crate) struct Hub {
     followers: Mutex<HashMap<Key, Vec<Follower>>>,
     made: AtomicU64,
     line: watch::Sender<Line>,
+    /// That the connection which listens is to be made anew.
+    left: Notify,
     task: Mutex<Option<AbortHandle>>,
     /// How many marks have come back of those that [`Hub::caught_up`] sent.
     marks: watch::Sender<usize>,
@@ -114,6 +118,29 @@ enum Told {
     Gap,
 }
 
+/// Tells of each message until the connection is lost, or gives no sign of life when it is asked for
+/// one after so long a silence.
+pub(crate) async fn hear(
+    mut sink: PubSubSink,
+    mut stream: PubSubStream,
+    silence: Duration,
+    deadline: Duration,
+    tell: impl Fn(&Msg),
+) {
+    loop {
+        match timeout(silence, stream.next()).await {
+            Ok(Some(message)) => tell(&message),
+            Ok(None) => return,
+            Err(_) => {
+                let sign = timeout(deadline, sink.ping::<Value>()).await;
+                if !matches!(sign, Ok(Ok(_))) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 impl Hub {
     pub(crate) fn new(
         links: Arc<Links>,
@@ -133,6 +160,7 @@ impl Hub {
             followers: Mutex::default(),
             made: AtomicU64::new(0),
             line: watch::channel(Line::Beginning).0,
+            left: Notify::new(),
             task: Mutex::default(),
             marks: watch::channel(0).0,
             tally,
@@ -193,6 +221,7 @@ impl Hub {
         let (mut attempt, mut failed, mut before) = (0, 0, false);
         loop {
             pause_for(PAUSES[failed.min(PAUSES.len() - 1)]).await;
+            let left = self.left.notified();
             let connected = timeout(self.links.deadline, self.connect(attempt)).await;
             attempt += 1;
             let Ok(Ok((sink, stream))) = connected else {
@@ -206,7 +235,7 @@ impl Hub {
                 self.missed_something();
             }
             before = true;
-            self.hear(sink, stream).await;
+            self.hear(sink, stream, left).await;
             self.line.send_replace(Line::Beginning);
             tracing::debug!("the connection that listens was lost");
         }
@@ -225,20 +254,16 @@ impl Hub {
         Ok((sink, stream))
     }
 
-    /// Until the connection is lost, or gives no sign of life.
-    async fn hear(&self, mut sink: PubSubSink, mut stream: PubSubStream) {
-        loop {
-            match timeout(self.silence, stream.next()).await {
-                Ok(Some(message)) => self.tell(&message),
-                Ok(None) => return,
-                Err(_) => {
-                    let sign = timeout(self.links.deadline, sink.ping::<Value>()).await;
-                    if !matches!(sign, Ok(Ok(_))) {
-                        return;
-                    }
-                }
-            }
-        }
+    /// Until the connection is lost, or left.
+    async fn hear(&self, sink: PubSubSink, stream: PubSubStream, left: Notified<'_>) {
+        let tell = |message: &Msg| self.tell(message);
+        let heard = hear(sink, stream, self.silence, self.links.deadline, tell);
+        future::select(pin!(heard), pin!(left)).await;
+    }
+
+    /// Listens to whoever is the master now.
+    pub(crate) fn leave(&self) {
+        self.left.notify_waiters();
     }
 
     fn tell(&self, message: &Msg) {

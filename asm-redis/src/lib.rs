@@ -66,6 +66,9 @@
 //! conflict, and a token that is not the holder in the surviving state is refused. `min-replicas-to-write`
 //! makes the window smaller, and is refused as `ReadOnly` where it strikes.
 //!
+//! A master that was only taken for dead, or was asked to step down, goes on for seconds until it is
+//! told so. The driver listens to every sentinel, and leaves it as soon as one of them names another.
+//!
 //! # The server
 //!
 //! Redis 6.2 or newer, or Valkey. `maxmemory-policy` must be `noeviction`: any other drops sessions
@@ -118,6 +121,7 @@ mod record;
 mod scripts;
 mod session;
 mod subjects;
+mod switches;
 mod time;
 
 pub use builder::{RedisBuilder, SteppedTime};

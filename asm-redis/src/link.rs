@@ -168,6 +168,23 @@ impl Links {
         matches!(self.topology, Topology::Cluster { .. })
     }
 
+    /// The sentinels, and what they call the master.
+    pub(crate) fn sentinels(&self) -> (&[Client], &str) {
+        match &self.topology {
+            Topology::Sentinel {
+                sentinels, name, ..
+            } => (sentinels, name),
+            _ => (&[], ""),
+        }
+    }
+
+    /// Another server is the master: whoever calls next looks for it.
+    pub(crate) fn leave_the_master(&self) {
+        for line in &self.only.lines {
+            *line.current() = None;
+        }
+    }
+
     /// Whether there is anybody to listen to.
     pub(crate) fn can_listen(&self) -> bool {
         #[cfg(feature = "deadpool")]

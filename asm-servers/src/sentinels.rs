@@ -87,14 +87,7 @@ impl Sentinels {
     /// # Errors
     /// When no sentinel answers, or they do not agree in time.
     pub fn master(&self) -> Result<&Server> {
-        let addr = until("an agreement on the master", || {
-            let mut said = self.said();
-            said.dedup();
-            match said[..] {
-                [addr] => Ok(addr),
-                _ => Err(format!("{said:?}")),
-            }
-        })?;
+        let addr = until("an agreement on the master", || self.agreed())?;
         self.at(addr)
     }
 
@@ -149,18 +142,28 @@ impl Sentinels {
     /// # Errors
     /// When it does not happen in time.
     pub fn ready(&self) -> Result<()> {
-        let master = self.master()?;
+        until("a group that is whole", || self.whole())
+    }
+
+    /// Whether all of this is so at the same time: the master may change meanwhile.
+    fn whole(&self) -> Result<(), String> {
+        let master = self.agreed()?;
         for server in &self.servers {
-            if server.port() == master.port() {
-                until("two replicas", || two_replicas(server))?;
-            } else {
-                until("a replica that follows", || follows(server))?;
+            match server.addr() == master {
+                true => two_replicas(server)?,
+                false => follows(server)?,
             }
         }
-        for sentinel in &self.sentinels {
-            until("sentinels that know each other", || knows_all(sentinel))?;
+        self.sentinels.iter().try_for_each(knows_all)
+    }
+
+    fn agreed(&self) -> Result<SocketAddr, String> {
+        let mut said = self.said();
+        said.dedup();
+        match said[..] {
+            [addr] => Ok(addr),
+            _ => Err(format!("{said:?}")),
         }
-        Ok(())
     }
 
     pub(crate) fn leave(self) {
