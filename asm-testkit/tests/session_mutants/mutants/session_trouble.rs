@@ -22,7 +22,7 @@ mutants! {
             session_trouble::loses_nothing_by_a_save_that_fails,
         ],
         wrong: {
-            "in_flight.rs" unanswered: { !resent && was_not_written(kind) } => {
+            "in_flight.rs" unanswered: { !resent && kind.is_refusal() } => {
                 let _ = (resent, kind);
                 true
             }
