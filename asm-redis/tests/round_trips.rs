@@ -206,7 +206,10 @@ fn a_contended_lock_is_four_round_trips_and_none_while_it_waits() {
             async move { driver.acquire(&key, wish).await }
         });
         until(async || waiters(&holder, &key).await == 1).await;
-        let queued = counted.proxy.counts().since(&before);
+        // The server has the ticket before its answer has come through the proxy.
+        let so_far = || counted.proxy.counts().since(&before);
+        until(async || so_far().answers == so_far().commands).await;
+        let queued = so_far();
         assert_eq!(queued.round_trips, 2, "{queued:?}");
 
         // However much happens meanwhile, also to the session itself.
