@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, error::Error, fs, ops::Range, path::Path};
 
 use asm_bench::{Goal, Point, Row, Unit};
 use plotters::{
-    coord::Shift,
+    coord::{
+        Shift,
+        ranged1d::{AsRangedCoord, ValueFormatter},
+        types::RangedCoordf64,
+    },
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
@@ -14,6 +18,11 @@ use crate::{figures::ORDER, of};
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// The whole picture, and the part below its title.
 type Picture<'a> = (Canvas<'a>, Canvas<'a>);
+type Chart<'a, X> = ChartContext<
+    'a,
+    SVGBackend<'a>,
+    Cartesian2d<<X as AsRangedCoord>::CoordDescType, RangedCoordf64>,
+>;
 type Drawn = Result<(), Box<dyn Error>>;
 
 const OURS: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
@@ -70,27 +79,14 @@ fn goals(rows: &[Row], path: &Path) -> Drawn {
     if reached.is_empty() {
         return Ok(());
     }
-    let height = 22 * reached.len() as u32 + 90;
-    let (whole, below) = picture(
-        path,
-        height,
-        "Each row against its goal (its worst part; right of the line is better)",
-    )?;
-    let mut chart = ChartBuilder::on(&below)
-        .margin(12)
-        .x_label_area_size(34)
-        .y_label_area_size(44)
-        .build_cartesian_2d((0.1..10.0).log_scale(), 0.0..reached.len() as f64)?;
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .light_line_style(WHITE)
-        .bold_line_style(PALE)
-        .x_desc("times the goal")
-        .x_label_formatter(&|times| short(*times))
-        .label_style(text(13))
-        .draw()?;
+    let list = List {
+        title: "Each row against its goal (its worst part; right of the line is better)",
+        lines: reached.len(),
+        height: 22,
+        names: 44,
+        along: "times the goal",
+    };
+    let (whole, mut chart) = list.chart(path, (0.1..10.0).log_scale())?;
     let y = |place: usize| (reached.len() - place) as f64 - 0.5;
     for (place, (id, times)) in reached.iter().enumerate() {
         let color = if *times >= 1.0 { OURS } else { THEIRS };
@@ -133,27 +129,14 @@ fn lost(rows: &[Row], path: &Path) -> Drawn {
     if lost.is_empty() {
         return Ok(());
     }
-    let height = 26 * lost.len() as u32 + 80;
-    let (whole, below) = picture(
-        path,
-        height,
-        "Updates lost of 512 to one session over HTTP (percent)",
-    )?;
-    let mut chart = ChartBuilder::on(&below)
-        .margin(12)
-        .margin_right(60)
-        .x_label_area_size(30)
-        .y_label_area_size(310)
-        .build_cartesian_2d(0.0..100.0, 0.0..lost.len() as f64)?;
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .light_line_style(WHITE)
-        .bold_line_style(PALE)
-        .x_label_formatter(&|percent| short(*percent))
-        .label_style(text(13))
-        .draw()?;
+    let list = List {
+        title: "Updates lost of 512 to one session over HTTP",
+        lines: lost.len(),
+        height: 26,
+        names: 310,
+        along: "percent",
+    };
+    let (whole, mut chart) = list.chart(path, 0.0..100.0)?;
     for (place, row) in lost.iter().enumerate() {
         let (bottom, percent) = ((lost.len() - place - 1) as f64, row.value.median);
         let color = if row.goal == Goal::None { THEIRS } else { OURS };
@@ -174,6 +157,50 @@ fn lost(rows: &[Row], path: &Path) -> Drawn {
         ))?;
     }
     Ok(whole.present()?)
+}
+
+/// Lines below each other, each with its name on its left.
+struct List {
+    title: &'static str,
+    lines: usize,
+    /// Of a line.
+    height: u32,
+    /// How wide the names are.
+    names: u32,
+    /// What there is more of to the right.
+    along: &'static str,
+}
+
+impl List {
+    /// The whole picture, and the chart in it: its lines are 1 high, the last one is at 0.
+    fn chart<'a, X>(
+        &self,
+        path: &'a Path,
+        along: X,
+    ) -> Result<(Canvas<'a>, Chart<'a, X>), Box<dyn Error>>
+    where
+        X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    {
+        let lines = self.lines;
+        let (whole, below) = picture(path, self.height * lines as u32 + 90, self.title)?;
+        let mut chart = ChartBuilder::on(&below)
+            .margin(12)
+            .margin_right(60)
+            .x_label_area_size(34)
+            .y_label_area_size(self.names)
+            .build_cartesian_2d(along, 0.0..lines as f64)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .disable_y_axis()
+            .light_line_style(WHITE)
+            .bold_line_style(PALE)
+            .x_desc(self.along)
+            .x_label_formatter(&|at| short(*at))
+            .label_style(text(13))
+            .draw()?;
+        Ok((whole, chart))
+    }
 }
 
 /// Every curve along this, and its yardstick where that is measured anew at each point.
