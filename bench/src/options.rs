@@ -7,7 +7,8 @@ use clap::Parser;
 /// Measures rows of the table of figures, each against its yardstick in the same run.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
-    /// Only these rows, separated by commas. [default: all]
+    /// Only these rows, separated by commas, as `R3`; of what must not happen `Z1:files` is the part
+    /// in whose words "files" stands. [default: all]
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     rows: Vec<String>,
 
@@ -26,6 +27,18 @@ pub struct Options {
     /// Write the rows into this file too, as one JSON object a line.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// What is counted is added to this file, too, as soon as it is.
+    #[arg(long, value_name = "FILE", requires = "long")]
+    pub record: Option<PathBuf>,
+
+    /// What is counted is read from this file, into which the test of one part wrote what it printed.
+    #[arg(long, value_name = "FILE", requires = "record", requires = "commit")]
+    pub from: Option<PathBuf>,
+
+    /// The commit that was run. [default: the one that is checked out]
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
 
     /// What a child process of this program measures.
     #[arg(long, hide = true)]
@@ -71,6 +84,38 @@ impl Options {
     /// Whether this row is to be measured.
     #[must_use]
     pub fn wants(&self, id: &str) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|row| row.eq_ignore_ascii_case(id))
+        self.place(id, "").is_some()
+    }
+
+    /// Which of the wishes this part of a row is, if it is any.
+    #[must_use]
+    pub fn place(&self, id: &str, what: &str) -> Option<usize> {
+        if self.rows.is_empty() {
+            return Some(0);
+        }
+        self.rows
+            .iter()
+            .position(|wish| match wish.split_once(':') {
+                Some((wish, word)) => wish.eq_ignore_ascii_case(id) && what.contains(word),
+                None => wish.eq_ignore_ascii_case(id),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chosen_by_id_or_part() {
+        let options = |rows: &[&str]| {
+            Options::parse_from(["bench"].iter().chain(rows).copied().collect::<Vec<_>>())
+        };
+        assert!(options(&[]).wants("R2"));
+        let some = options(&["--rows", "z9,Z1:files"]);
+        assert!(some.wants("Z9") && !some.wants("Z1") && !some.wants("Z2"));
+        assert_eq!(some.place("Z9", "edits"), Some(0));
+        assert_eq!(some.place("Z1", "lost updates, files"), Some(1));
+        assert_eq!(some.place("Z1", "lost updates, redis"), None);
     }
 }

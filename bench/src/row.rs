@@ -21,12 +21,38 @@ pub struct Row {
     pub ratio: Option<Spread>,
     /// What is to be reached.
     pub goal: Goal,
-    /// Whether it was.
-    pub met: bool,
     /// How many rounds there were; of what is counted, how many tries.
     pub n: u64,
+    /// Of what must not happen: how many tries are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u64>,
+    /// Of a run that was made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// Of which curve this is a point, and where on it.
     pub point: Option<Point>,
+}
+
+/// When a run was made, and of what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// As `2026-11-26`.
+    pub date: String,
+    /// The commit that was run; with a `+` behind it there were changes to it.
+    pub commit: String,
+}
+
+/// How a row stands to its goal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has none.
+    NoGoal,
+    /// It is reached.
+    Met,
+    /// It is not.
+    Missed,
+    /// Nothing happened that must not, but it was tried less often than is asked for.
+    TooFew,
 }
 
 /// A point on a curve.
@@ -97,8 +123,9 @@ impl Row {
             yardstick: compared.then(|| Spread::of(yardstick)),
             ratio,
             goal,
-            met: goal.is_met(value, ratio),
             n: ours.len() as u64,
+            wanted: None,
+            made: None,
             point: None,
         }
     }
@@ -117,6 +144,13 @@ impl Row {
         self
     }
 
+    /// Where so many tries are asked for.
+    #[must_use]
+    pub fn wanted(mut self, tries: Option<u64>) -> Self {
+        self.wanted = tries;
+        self
+    }
+
     /// A point of this curve, where there are so many of what grows along it.
     #[must_use]
     pub fn point(mut self, curve: &str, along: &str, at: u64) -> Self {
@@ -128,15 +162,49 @@ impl Row {
         self
     }
 
+    /// How it stands to its goal.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.goal {
+            Goal::None => Verdict::NoGoal,
+            goal if !goal.is_met(self.value, self.ratio) => Verdict::Missed,
+            _ if self.wanted.is_some_and(|wanted| self.n < wanted) => Verdict::TooFew,
+            _ => Verdict::Met,
+        }
+    }
+
+    /// Whether its goal is reached, if it has one.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        matches!(self.verdict(), Verdict::NoGoal | Verdict::Met)
+    }
+
+    /// Whether something happened that must not, however seldom: no matter of speed.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        let counted = matches!(self.unit, Unit::Violations | Unit::Percent);
+        counted && self.verdict() == Verdict::Missed
+    }
+
     /// What a table says of it.
     #[must_use]
     pub fn cells(&self) -> [String; 8] {
         let show = |value: f64| self.unit.show(value);
         let times = |ratio: f64| format!("{ratio:.2}");
-        let met = match (self.goal, self.met) {
-            (Goal::None, _) => "-",
-            (_, true) => "yes",
-            (_, false) => "NO",
+        let met = match self.verdict() {
+            Verdict::NoGoal => "-",
+            Verdict::Met => "yes",
+            Verdict::Missed => "NO",
+            Verdict::TooFew => "0 so far: fewer tries than asked for",
+        };
+        let goal = self.goal.show(self.unit).unwrap_or_else(|| "-".into());
+        let goal = match self.wanted {
+            Some(wanted) => format!("{goal} in {wanted}"),
+            None => goal,
+        };
+        let n = match &self.made {
+            Some(Made { date, commit }) => format!("{} ({date}, {commit})", self.n),
+            None => self.n.to_string(),
         };
         [
             self.id.clone(),
@@ -144,18 +212,18 @@ impl Row {
             spread(Some(self.value), &show),
             spread(self.yardstick, &show),
             spread(self.ratio, &times),
-            self.goal.show(self.unit).unwrap_or_else(|| "-".into()),
+            goal,
             met.into(),
-            self.n.to_string(),
+            n,
         ]
     }
 }
 
 /// The heads of the [cells](Row::cells).
 pub const HEADS: [&str; 8] = [
-    "id",
+    "row",
     "what",
-    "value",
+    "ours",
     "yardstick",
     "ratio",
     "goal",
@@ -222,5 +290,56 @@ impl Unit {
             Self::Percent => format!("{value:.1} %"),
             Self::Violations => format!("{value}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_of_too_few_is_not_enough() {
+        let row = |violations, tries| Row::zero("Z1", "lost", violations, tries).wanted(Some(10));
+        for (row, verdict, met) in [
+            (row(0, 10), Verdict::Met, "yes"),
+            (
+                row(0, 9),
+                Verdict::TooFew,
+                "0 so far: fewer tries than asked for",
+            ),
+            (row(1, 9), Verdict::Missed, "NO"),
+            (row(1, 1000), Verdict::Missed, "NO"),
+            (Row::zero("R1", "round trips", 0, 1), Verdict::Met, "yes"),
+        ] {
+            assert_eq!((row.verdict(), &*row.cells()[6]), (verdict, met), "{row:?}");
+            assert_eq!(row.is_met(), verdict == Verdict::Met);
+            assert_eq!(row.is_broken(), verdict == Verdict::Missed);
+        }
+        assert_eq!(row(0, 9).cells()[5], "<= 0 in 10");
+    }
+
+    #[test]
+    fn what_is_too_slow_is_missed_and_not_broken() {
+        let row = |goal| Row::new("R3", "cycles", Unit::PerSecond, &[1.0], &[2.0], goal);
+        let slow = row(Goal::RatioAtLeast(0.85));
+        assert_eq!(slow.verdict(), Verdict::Missed);
+        assert!(!slow.is_broken() && !slow.is_met());
+        assert_eq!(row(Goal::None).verdict(), Verdict::NoGoal);
+        assert!(row(Goal::None).is_met());
+        let lost = |goal| Row::new("P3", "lost", Unit::Percent, &[0.2], &[], goal);
+        assert!(lost(Goal::AtMost(0.0)).is_broken() && !lost(Goal::None).is_broken());
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written() {
+        let mut row = Row::zero("Z1", "lost", 0, 10).wanted(Some(10));
+        row.made = Some(Made {
+            date: "2026-11-26".into(),
+            commit: "0123abc".into(),
+        });
+        let line = serde_json::to_string(&row).expect("JSON");
+        let read: Row = serde_json::from_str(&line).expect("a row");
+        assert_eq!(read.cells(), row.cells());
+        assert_eq!(read.cells()[7], "10 (2026-11-26, 0123abc)");
     }
 }

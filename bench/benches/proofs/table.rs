@@ -23,13 +23,18 @@ pub(crate) struct Proof {
     pub(crate) given: &'static [(&'static str, &'static str)],
     /// The same of a quick run.
     pub(crate) given_quick: &'static [(&'static str, &'static str)],
+    /// The same of a long one.
+    pub(crate) given_long: &'static [(&'static str, &'static str)],
+    /// How often the table of figures asks that it is tried.
+    pub(crate) wanted: Option<u64>,
     /// Whether time is looked at, so that nothing else should run.
     pub(crate) alone: bool,
 }
 
 impl Proof {
-    pub(crate) fn place(&self) -> String {
-        format!("{}, {}", self.package, self.target)
+    /// What its row says.
+    pub(crate) fn part(&self) -> String {
+        format!("{}: {}, {}", self.what, self.package, self.target)
     }
 }
 
@@ -50,8 +55,14 @@ const BASE: Proof = Proof {
     line: TESTS,
     given: &[],
     given_quick: &[],
+    given_long: &[],
+    wanted: None,
     alone: false,
 };
+
+const MILLION: Option<u64> = Some(1_000_000);
+/// Each driver is asked for so many.
+const MILLION_EACH: Option<u64> = Some(3_000_000);
 
 /// All, in the order of the table of figures.
 pub(crate) const PROOFS: &[Proof] = &[
@@ -78,6 +89,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["nothing_is_wrong_in_memory"],
         long: Some(&["--ignored", "a_million_in_memory"]),
         line: HISTORY,
+        wanted: MILLION,
         ..BASE
     },
     Proof {
@@ -88,6 +100,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["nothing_is_wrong_in_files"],
         long: Some(&["--ignored", "a_million_in_files"]),
         line: HISTORY,
+        wanted: MILLION,
         ..BASE
     },
     Proof {
@@ -98,6 +111,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["nothing_is_wrong_in_redis"],
         long: Some(&["--ignored", "a_million_in_redis"]),
         line: HISTORY,
+        wanted: MILLION,
         ..BASE
     },
     Proof {
@@ -109,6 +123,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         long: Some(&["--ignored", "a_million_on_a_cluster_whose_slots"]),
         quick: None,
         line: HISTORY,
+        wanted: MILLION,
         ..BASE
     },
     Proof {
@@ -120,6 +135,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         long: Some(&["--ignored", "a_million_on_", "--skip", "slots"]),
         quick: None,
         line: HISTORY,
+        wanted: MILLION,
         ..BASE
     },
     Proof {
@@ -130,6 +146,8 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["race::"],
         quick: Some(&["--skip", "in_files"]),
         line: r"(?:default|OnOpen|Optimistic|OnWrite|Manual): \d+ requests, Score \{ acknowledged: (?<n>\d+)",
+        given_long: &[("ASM_RACES", "250")],
+        wanted: MILLION_EACH,
         ..BASE
     },
     Proof {
@@ -151,6 +169,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["deleted_session"],
         long: Some(&["--ignored", "deleted_session"]),
         line: r"(?<n>\d+) deletes against saves, (?<bad>\d+) came back",
+        wanted: Some(300_000),
         ..BASE
     },
     Proof {
@@ -162,6 +181,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         long: Some(&["--ignored", "dropped_futures"]),
         line: r"(?<n>\d+) futures dropped of \d+: \d+ wrong answers, (?<bad>\d+) locks left",
         alone: true,
+        wanted: Some(100_000),
         ..BASE
     },
     Proof {
@@ -171,6 +191,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         target: "sockets",
         bounded: &["hang_up::"],
         line: r"(?<n>\d+) clients hung up, (?<bad>\d+) locks and (?<bad_waiters>\d+) waiters left",
+        wanted: Some(600),
         ..BASE
     },
     Proof {
@@ -181,6 +202,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["--exact", "lost_answers_have_the_effect_of_once"],
         long: Some(&["--ignored", "lost_answers"]),
         line: r"(?<n>\d+) answers lost: .* (?<bad>\d+) lost, (?<bad_double>\d+) doubled, (?<bad_busy>\d+) false busy",
+        wanted: Some(100_000),
         ..BASE
     },
     Proof {
@@ -191,6 +213,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["made_up"],
         long: Some(&["--ignored", "made_up"]),
         line: r"(?<n>\d+) made-up ids, (?<bad>\d+) entries more",
+        wanted: MILLION_EACH,
         ..BASE
     },
     Proof {
@@ -200,6 +223,8 @@ pub(crate) const PROOFS: &[Proof] = &[
         target: "web",
         bounded: &["random_cookies"],
         line: r"(?<n>\d+) made-up ids: (?<bad>\d+) sessions created, (?<bad_opened>\d+) opened",
+        given_long: &[("ASM_COOKIES", "1000000")],
+        wanted: MILLION,
         ..BASE
     },
     Proof {
@@ -208,6 +233,8 @@ pub(crate) const PROOFS: &[Proof] = &[
         package: "asm-it",
         target: "hostile",
         line: r"(?<n>\d+) inputs, (?<bad>\d+) failures",
+        given_long: &[("ASM_INPUTS", "10000000")],
+        wanted: Some(130_000_000),
         ..BASE
     },
     Proof {
@@ -219,6 +246,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         long: Some(&["--ignored", "ten_thousand_kills"]),
         given_quick: &[("ASM_KILLS", "100")],
         line: r"(?<n>\d+) kills, \d+ changes acknowledged: (?<bad>\d+) lost, (?<bad_torn>\d+) torn, (?<bad_revived>\d+) came back",
+        wanted: Some(10_000),
         ..BASE
     },
     Proof {
@@ -230,6 +258,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         long: Some(&["--ignored", "ten_thousand_calls_end"]),
         line: r"(?<n>\d+) calls ended, .*; (?<bad>\d+) by more",
         alone: true,
+        wanted: Some(10_000),
         ..BASE
     },
     Proof {
@@ -240,6 +269,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["no_edit_is_accepted"],
         long: Some(&["--ignored", "no_edit_of_a_million"]),
         line: r"(?<bad>\d+) of (?<n>\d+) edits accepted",
+        wanted: Some(2_000_000),
         ..BASE
     },
     Proof {
@@ -250,6 +280,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         bounded: &["no_edit_of_a_record"],
         long: Some(&["--ignored", "no_edit_of_a_record"]),
         line: r"(?<bad>\d+) of (?<n>\d+) edits of sealed records accepted",
+        wanted: MILLION,
         ..BASE
     },
     Proof {

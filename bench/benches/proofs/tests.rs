@@ -102,20 +102,20 @@ impl Tests {
             .args(long.unwrap_or(proof.bounded))
             .args(quick.unwrap_or_default())
             .current_dir(&program.home);
-        let given = if self.options.quick {
-            [proof.given, proof.given_quick].concat()
-        } else {
-            proof.given.to_vec()
+        let more = match self.options {
+            Options { quick: true, .. } => proof.given_quick,
+            Options { long: true, .. } => proof.given_long,
+            _ => &[],
         };
-        command.envs(given);
+        command.envs([proof.given, more].concat());
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let mut count = count(proof.line, &said)?;
+        let mut count = Count::read(proof.line, &said)?;
         if !output.status.success() {
             eprintln!("{said}{}", String::from_utf8_lossy(&output.stderr));
             count.violations = count.violations.max(1);
         }
-        eprintln!("{:.1?} for {}", began.elapsed(), proof.place());
+        eprintln!("{:.1?} for {}", began.elapsed(), proof.part());
         Ok(count)
     }
 }
@@ -133,23 +133,25 @@ struct Target {
     name: String,
 }
 
-/// Sums what stands in the lines; tests that failed are violations, too.
-fn count(line: &str, said: &str) -> Result<Count, Failure> {
-    let (line, failed) = (
-        Regex::new(line)?,
-        Regex::new(r"passed; (?<bad>\d+) failed")?,
-    );
-    let mut count = Count::default();
-    for pattern in [&line, &failed] {
-        for found in pattern.captures_iter(said) {
-            for name in pattern.capture_names().flatten() {
-                let number: u64 = found[name].parse()?;
-                match name {
-                    "n" => count.tries += number,
-                    _ => count.violations += number,
+impl Count {
+    /// Sums what stands in the lines; tests that failed are violations, too.
+    pub(crate) fn read(line: &str, said: &str) -> Result<Self, Failure> {
+        let (line, failed) = (
+            Regex::new(line)?,
+            Regex::new(r"passed; (?<bad>\d+) failed")?,
+        );
+        let mut count = Self::default();
+        for pattern in [&line, &failed] {
+            for found in pattern.captures_iter(said) {
+                for name in pattern.capture_names().flatten() {
+                    let number: u64 = found[name].parse()?;
+                    match name {
+                        "n" => count.tries += number,
+                        _ => count.violations += number,
+                    }
                 }
             }
         }
+        Ok(count)
     }
-    Ok(count)
 }

@@ -27,11 +27,11 @@ const CRATES: [&str; 21] = [
     "tower-sessions-redis-store",
     "zlib-rs",
     "libz-sys",
-    "lzf",
+    "lzf-sys",
 ];
 
 /// A line for each thing.
-pub(crate) fn lines(home: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+pub(crate) fn lines(home: &Path, server: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let mut lines = vec![
         format!(
             "{} cores ({}), {}, {} {}",
@@ -41,8 +41,8 @@ pub(crate) fn lines(home: &Path) -> Result<Vec<String>, Box<dyn Error>> {
             uname().sysname().to_string_lossy(),
             kernel(),
         ),
-        said("rustc", "--version")?,
-        said("redis-server", "--version")?,
+        said(Path::new("rustc"), "--version")?,
+        said(server, "--version")?,
     ];
     // It goes on with a usage, and fails.
     let wrk = Command::new("wrk").arg("--version").output()?;
@@ -59,8 +59,9 @@ fn kernel() -> String {
     version.unwrap_or_default().to_owned()
 }
 
-fn said(program: &str, argument: &str) -> Result<String, Box<dyn Error>> {
-    let output = Command::new(program).arg(argument).output()?;
+fn said(program: &Path, argument: &str) -> Result<String, Box<dyn Error>> {
+    let output = Command::new(program).arg(argument).output();
+    let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 

@@ -1,20 +1,23 @@
-//! Puts together what the benches measured: one file of figures; and of a full run tables, plots, and
-//! the figures in the README.
+//! Puts together what the benches measured, and what longer runs counted: one file of figures; and of
+//! a sound run that is to be kept tables, plots, and the figures in the README.
 
 mod figures;
 mod machine;
 mod plots;
 mod results;
+mod run;
 
 use std::{
     error::Error,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use asm_bench::{Row, read, write};
-use clap::Parser;
+use asm_bench::{Measured, Row, write};
+use clap::{Parser, ValueEnum};
+
+use crate::run::Run;
 
 /// Puts together what the benches measured.
 #[derive(Debug, Parser)]
@@ -26,13 +29,33 @@ struct Options {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write RESULTS.md, the plots, and the tables in the README.
-    #[arg(long)]
-    keep: bool,
+    /// What kind of run it was.
+    #[arg(long, value_enum, default_value_t)]
+    kind: Kind,
+
+    /// A bench that failed.
+    #[arg(long, value_name = "BENCH")]
+    failed: Vec<String>,
+
+    /// The server that was measured.
+    #[arg(long, value_name = "PROGRAM", default_value = "redis-server")]
+    server: PathBuf,
 
     /// Draw the plots again, of the rows that were kept last.
     #[arg(long)]
     plots: bool,
+}
+
+/// What kind of run it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// All as often as asked for.
+    #[default]
+    Full,
+    /// What must not happen as often as in `./test`.
+    Bounded,
+    /// Of fewer and shorter rounds, and not kept.
+    Quick,
 }
 
 fn main() -> ExitCode {
@@ -47,32 +70,50 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (kept, drawn) = (home.join("rows.jsonl"), home.join("plots"));
     if options.plots {
-        return plots::draw(&read(&kept)?, &drawn);
+        return plots::draw(&rows(&home.join("rows.jsonl"))?, &home.join("plots"));
     }
-    let mut rows = Vec::new();
+    let mut measured = Measured::default();
     for path in &options.rows {
-        rows.extend(read(path)?);
+        measured.read(path)?;
     }
-    // What a row of the table of figures is measured by stays in the order in which it was measured.
-    rows.sort_by(|a, b| figures::place(&a.id).cmp(&figures::place(&b.id)));
+    let (longer, parts) = (rows(&home.join("zeros.jsonl"))?, home.join("parts"));
+    let run = Run::of(
+        measured,
+        &longer,
+        &run::read_parts(&parts)?,
+        &options.failed,
+    );
     if let Some(path) = &options.json {
-        fs::write(path, figures::json(&rows)?)?;
+        fs::write(path, figures::json(&run)?)?;
     }
-    if options.keep {
-        write(&kept, &rows)?;
-        plots::draw(&rows, &drawn)?;
-        fs::write(home.join("RESULTS.md"), results::page(&rows, home)?)?;
-        let readme = home.join("../README.md");
-        let text = fs::read_to_string(&readme)?;
-        fs::write(readme, results::quoted(&text, &rows)?)?;
+    println!("{}", figures::verdict(&run));
+    if !run.wrong.is_empty() {
+        return Err(format!("nothing is kept\n  {}", run.wrong.join("\n  ")).into());
     }
-    println!("{}", figures::verdict(&rows));
-    match figures::missing(&rows)[..] {
-        [] => Ok(()),
-        ref missing => Err(format!("not measured: {}", missing.join(", ")).into()),
+    if options.kind != Kind::Quick {
+        keep(&run, home, options)?;
+        run::write_parts(&parts, &run.parts())?;
     }
+    Ok(())
+}
+
+fn keep(run: &Run, home: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
+    let machine = machine::lines(home, &options.server)?;
+    let page = results::page(run, options.kind, &machine)?;
+    let readme = home.join("../README.md");
+    let text = results::quoted(&fs::read_to_string(&readme)?, &run.rows)?;
+    plots::draw(&run.rows, &home.join("plots"))?;
+    write(&home.join("rows.jsonl"), &run.rows)?;
+    fs::write(home.join("RESULTS.md"), page)?;
+    Ok(fs::write(readme, text)?)
+}
+
+/// The rows in a file.
+fn rows(path: &Path) -> io::Result<Vec<Row>> {
+    let mut measured = Measured::default();
+    measured.read(path)?;
+    Ok(measured.rows)
 }
 
 /// The rows of an id.
