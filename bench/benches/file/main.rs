@@ -1,10 +1,12 @@
-//! Rows F1 and F2: what the file driver costs, against the same calls of the standard library. Row G3:
+//! Rows F1 to F4: what the file driver costs, against the same calls of the standard library. Row G3:
 //! what becomes of that with more sessions.
+
+mod locked;
 
 use std::{
     error::Error,
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -28,7 +30,12 @@ const TTL: Duration = Duration::from_secs(3600);
 type Turn<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
 fn main() -> ExitCode {
-    match measure(&Options::read()) {
+    let options = Options::read();
+    let done = match &options.child {
+        Some(argument) => locked::child(argument),
+        None => measure(&options),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("file: {error}");
@@ -40,10 +47,7 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut report = Report::default();
     let place = tempfile::tempdir()?;
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()?;
+    let runtime = runtime()?;
     let levels = [Durability::Atomic, Durability::Data, Durability::Full];
     let roots = levels.map(|level| Root::new(place.path(), level, SESSIONS, &runtime));
     let bare = Bare::new(place.path())?;
@@ -59,7 +63,20 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.wants("F2") {
         parallel(options, &mut report, &runtime, &roots[0], &bare);
     }
+    if options.wants("F3") {
+        locked::cycle(options, &mut report, &runtime, &roots[0], &bare);
+    }
+    if options.wants("F4") {
+        locked::handoff(options, &mut report, &runtime, place.path())?;
+    }
     Ok(report.end(options)?)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
 }
 
 /// One caller, all of whose files are in memory. The first yardstick blocks the thread that it is
@@ -318,21 +335,23 @@ impl Bare {
 
     async fn write(&self, session: u32, level: Durability) {
         let path = self.path(session);
-        let written = spawn_blocking(move || {
-            let temp = path.with_extension("new");
-            let mut file = File::create(&temp)?;
-            file.write_all(&DATA)?;
-            if level >= Durability::Data {
-                file.sync_all()?;
-            }
-            drop(file);
-            fs::rename(temp, &path)?;
-            match path.parent() {
-                Some(shard) if level == Durability::Full => File::open(shard)?.sync_all(),
-                _ => Ok(()),
-            }
-        });
+        let written = spawn_blocking(move || write(&path, &DATA, level));
         let written = written.await.expect("a write that does not panic");
         written.expect("a file");
+    }
+}
+
+fn write(path: &Path, data: &[u8], level: Durability) -> io::Result<()> {
+    let temp = path.with_extension("new");
+    let mut file = File::create(&temp)?;
+    file.write_all(data)?;
+    if level >= Durability::Data {
+        file.sync_all()?;
+    }
+    drop(file);
+    fs::rename(temp, path)?;
+    match path.parent() {
+        Some(shard) if level == Durability::Full => File::open(shard)?.sync_all(),
+        _ => Ok(()),
     }
 }

@@ -6,10 +6,13 @@ use rustix::system::uname;
 use serde::Deserialize;
 
 /// The crates whose version tells what was compared.
-const CRATES: [&str; 21] = [
+const CRATES: [&str; 25] = [
     "actix-session",
     "actix-web",
+    "aes-gcm",
     "axum",
+    "chacha20poly1305",
+    "cookie",
     "dashmap",
     "deadpool-redis",
     "flate2",
@@ -20,6 +23,7 @@ const CRATES: [&str; 21] = [
     "miniz_oxide",
     "redis",
     "serde_json",
+    "sha2",
     "snap",
     "tokio",
     "tower-sessions",
