@@ -3,21 +3,21 @@
 //! and runs every other step twice, as after a serialization failure.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use asm_core::{
-    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Listed, Redacted, Result, Shared,
-    Subject, Timestamp,
+    Clock, Cursor, Driver, DriverInfo, Error, ErrorKind, Key, Listed, Redacted, Released, Result,
+    Shared, Subject, SweepStep, Timestamp,
 };
 use asm_entry::{
     Census, Changes, Due, Entry, EntryDriver, EntryStore, Feed, Parts, Scan, StoredParts,
     SubjectEntry, Task, Timing, Turn, Wakeups,
 };
-use asm_testkit::{Harness, ManualClock};
+use asm_testkit::{Harness, ManualClock, expect, given};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::yield_now;
@@ -34,6 +34,68 @@ mod without_wakeups_and_feed {
         setup: || async { super::Stores::new(super::Extras::None) },
         facets: [fields, subjects, sweeper, inventory],
     }
+}
+
+/// One that cannot be removed now keeps nobody else, and is tried again.
+#[tokio::test]
+async fn a_sweep_goes_on_after_what_it_cannot_remove() {
+    const SESSIONS: u64 = 5;
+    let stores = Stores::new(Extras::None);
+    let driver = stores.connect().await;
+    let mut keys = Vec::new();
+    for _ in 0..SESSIONS {
+        keys.push(given::stored(&*driver).await.0);
+    }
+    keys.sort_unstable();
+    stores.storage.tables().broken.insert(keys[1]);
+    stores.advance(2 * given::TTL).await;
+    let sweeper = driver.sweeper().expect("the facet");
+    let sweep = || {
+        let batch = NonZeroUsize::MIN.saturating_add(99);
+        sweeper.sweep(SweepStep { from: None, batch })
+    };
+    let swept = sweep().await.expect("a sweep");
+    assert_eq!((swept.examined, swept.next), (SESSIONS, None));
+    assert_eq!((swept.removed, swept.failed), (SESSIONS - 1, 1));
+    stores.storage.tables().broken.clear();
+    let swept = sweep().await.expect("a sweep");
+    assert_eq!((swept.examined, swept.removed, swept.failed), (1, 1, 0));
+}
+
+/// Who waits asks the store for nothing, and a release wakes the next one alone.
+#[tokio::test]
+async fn a_hand_off_is_two_transactions_however_many_wait() {
+    const WAITERS: usize = 10;
+    let stores = Stores::new(Extras::All);
+    let (driver, other) = (stores.connect().await, stores.connect().await);
+    let (key, snapshot) = given::stored(&*driver).await;
+    let (token, first) = given::held(&*driver, &key, &snapshot).await;
+    let mut waiting = Vec::new();
+    for place in 1..=WAITERS {
+        let (other, wish) = (Arc::clone(&other), given::wish(&snapshot));
+        waiting.push(tokio::spawn(async move { other.acquire(&key, wish).await }));
+        while driver.inspect(&key).await.expect("a look").waiters.len() < place {
+            yield_now().await;
+        }
+    }
+    let transactions = || stores.storage.tables().transactions;
+    // On one thread: all who can go on have gone on by then.
+    let rest = async || {
+        for _ in 0..1_000 {
+            yield_now().await;
+        }
+    };
+    rest().await;
+    let before = transactions();
+    rest().await;
+    assert_eq!(transactions(), before, "somebody polls");
+    let released = driver.release(&key, &token).await;
+    expect::exactly(released, &Released::Done);
+    rest().await;
+    assert_eq!(transactions() - before, 2, "a release and a claim");
+    let next = waiting.remove(0).await.expect("a waiter");
+    assert!(expect::held(next) > first);
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 const RECHECK: Duration = Duration::from_secs(1);
@@ -60,6 +122,8 @@ struct Tables {
     entries: HashMap<Key, StoredParts>,
     indexes: HashMap<Subject, Redacted>,
     transactions: u64,
+    /// Those of which no transaction succeeds.
+    broken: HashSet<Key>,
 }
 
 #[derive(Debug)]
@@ -139,6 +203,9 @@ impl EntryStore for Store {
         yield_now().await;
         let (answer, turn) = {
             let mut tables = self.storage.tables();
+            if tables.broken.contains(key) {
+                return Err(Error::new(ErrorKind::Unavailable, "it is broken"));
+            }
             let turn = || Turn::new(self.storage.clock.now(), self.timing());
             if tables.is_rolled_back() {
                 step(&mut tables.load(key, parts)?, &mut turn());

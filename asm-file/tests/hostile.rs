@@ -13,7 +13,7 @@ use std::{
 
 use asm_core::*;
 use asm_file::{Durability, FileDriver};
-use asm_testkit::ManualClock;
+use asm_testkit::{ManualClock, expect, given as make};
 use tempfile::TempDir;
 
 const KEY: Key = Key::from_bytes([0xa5; 16]);
@@ -194,6 +194,72 @@ async fn what_lies_foreign_beside_a_record_counts_as_nothing() {
         assert_eq!(deleted.expect(what), Deleted::Done, "{what}");
         assert!(place.is_untouched(), "{what}: outside of the root");
     }
+}
+
+/// As one does that was stopped in its critical section: nobody waits for it for ever.
+#[tokio::test]
+async fn a_shard_that_another_process_keeps_is_given_up_on() {
+    let place = Place::new();
+    let builder = FileDriver::builder(&place.root).durability(Durability::Atomic);
+    let driver = builder.patience(Duration::ZERO).build().expect("a driver");
+    let created = driver.create(&KEY, given::creation()).await;
+    assert!(matches!(created, Ok(Created::Done { .. })), "{created:?}");
+    let snapshot = make::read(&driver, &KEY).await;
+    let (token, fence) = make::held(&driver, &KEY, &snapshot).await;
+    let name = FieldName::new("n").expect("a name");
+    let write = FieldWrite {
+        name,
+        epoch: snapshot.stamp.epoch,
+        op: make::op(),
+        resend: None,
+        change: FieldChange::Incr(1),
+    };
+    let fields = driver.fields().expect("the facet");
+    fields.write_field(&KEY, write.clone()).await.expect("one");
+
+    let shard = File::open(place.root.join("a5")).expect("it is there");
+    shard.lock().expect("it is free");
+    let open = make::open_locked(make::claim(), snapshot.stamp.proofs.current);
+    let save = make::save_held(token, &snapshot, "more");
+    macro_rules! refused {
+        ($($call:expr;)*) => {$(
+            expect::failure($call.await, ErrorKind::Unavailable);
+        )*};
+    }
+    refused! {
+        driver.create(&KEY, given::creation());
+        driver.open(&KEY, open);
+        driver.save(&KEY, save.clone());
+        driver.touch(&KEY, make::touch(&snapshot, 2 * TTL));
+        driver.delete(&KEY, make::log_out());
+        driver.acquire(&KEY, make::attempt(&snapshot));
+        driver.acquire(&KEY, make::wish(&snapshot));
+        driver.renew(&KEY, &token, make::HOLD);
+        driver.release(&KEY, &token);
+        driver.break_lock(&KEY, Some(fence));
+        fields.write_field(&KEY, write);
+    }
+    shard.unlock().expect("ours");
+    expect::written(driver.save(&KEY, save).await);
+}
+
+#[tokio::test]
+async fn a_record_as_large_as_may_be_reads_back() {
+    let place = Place::new();
+    let driver = place.driver();
+    let most = driver.info().max_record;
+    assert_eq!(most, 1 << 20);
+    let data = make::bytes(most);
+    let (key, snapshot) = make::stored_as(&driver, make::create(data.clone())).await;
+    assert_eq!(snapshot.data, data);
+    let data = make::bytes(most - 1);
+    expect::written(driver.save(&key, make::save(&snapshot, data.clone())).await);
+    // By another one, as of another process.
+    let found = make::read(&place.driver(), &key).await;
+    assert_eq!(found.data, data);
+    let more = make::save(&found, make::bytes(most + 1));
+    expect::failure(driver.save(&key, more).await, ErrorKind::TooLarge);
+    assert_eq!(make::read(&driver, &key).await.data, data);
 }
 
 #[tokio::test]
