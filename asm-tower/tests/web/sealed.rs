@@ -34,6 +34,7 @@ fn app(world: &World, keys: &[u8]) -> Router {
     Router::new()
         .route("/count", post(count))
         .route("/show", get(show))
+        .route("/renew", post(renew))
         .layer(layer.build().expect("consistent"))
 }
 
@@ -93,6 +94,24 @@ async fn a_cookie_of_an_older_key_is_sealed_anew() {
     assert_eq!(answer.cookie("__Host-sid"), None, "once");
     let mut without_old = Browser::of(&app(&world, &[2])).with_id(browser.id());
     assert_eq!(without_old.get("/show").await.ok(), "1");
+}
+
+/// Its client has another one, which this one would replace.
+#[tokio::test]
+async fn the_cookie_of_a_zombie_is_not_sealed_anew() {
+    let world = World::new();
+    let mut browser = Browser::known(&app(&world, &[1])).await;
+    let old = browser.id().to_owned();
+    browser.post("/renew").await.ok();
+    assert_eq!(browser.get("/show").await.ok(), "1");
+    assert_ne!(browser.id(), old);
+
+    let zombie = Browser::of(&app(&world, &[2, 1])).with_id(&old);
+    for (method, path, said) in [(Method::GET, "/show", "1"), (Method::POST, "/count", "2")] {
+        let answer = zombie.send(method, path).await;
+        assert_eq!(answer.ok(), said);
+        assert_eq!(answer.cookie("__Host-sid"), None, "{path}");
+    }
 }
 
 #[tokio::test]
