@@ -245,34 +245,14 @@ impl Copying {
     }
 
     async fn copy(&self, key: &Key) -> Result<Copied> {
-        let mut listed = None;
+        let mut course = Course {
+            copying: self,
+            key,
+            listed: None,
+        };
         for _ in 0..TURNS {
-            let snapshot = read(&self.from, key).await?;
-            let Some(snapshot) = snapshot.filter(|it| !is_flight(&it.stamp)) else {
-                return Ok(Copied::Gone);
-            };
-            let original = decoded(&self.from, key, snapshot)?;
-            if original.is_over(&self.from) {
-                return Ok(Copied::Gone);
-            }
-            let copied = match read(&self.to, key).await? {
-                None => self.make(key, &original).await?,
-                Some(there) => {
-                    let brought = self.bring_up_to_date(key, &original, there, &mut listed);
-                    brought.await?
-                }
-            };
-            match copied {
-                None => {}
-                Some(Copied::Foreign) => {
-                    self.unlist(key, listed).await?;
-                    return Ok(Copied::Foreign);
-                }
-                Some(copied) => {
-                    let changed = self.copy_fields(key, &original).await?;
-                    let only_fields = changed && copied == Copied::Unchanged;
-                    return Ok(if only_fields { Copied::Updated } else { copied });
-                }
+            if let Some(copied) = course.turn().await? {
+                return Ok(copied);
             }
         }
         Err(SessionError::LockTimeout)
@@ -292,58 +272,6 @@ impl Copying {
         match self.to.driver.create(key, req).await? {
             Created::Done { .. } => Ok(Some(Copied::Made)),
             Created::Taken => Ok(None),
-            _ => Err(strange().into()),
-        }
-    }
-
-    /// Writes over a copy that is behind. `None`: somebody came in between. `listed` is the subject
-    /// that the copy was listed under for that.
-    async fn bring_up_to_date(
-        &self,
-        key: &Key,
-        original: &Found,
-        there: Snapshot,
-        listed: &mut Option<Subject>,
-    ) -> Result<Option<Copied>> {
-        if !is_copy(key, &there) {
-            return Ok(Some(Copied::Foreign));
-        }
-        let (guard, left) = (Guard::unchanged(&there), there.left);
-        let number = there.version.number + 1;
-        // One that was made with other codecs, or other keys, is made anew.
-        let copy = decoded(&self.to, key, there).ok();
-        if let Some(copy) = &copy
-            && copy.is_of(original)
-        {
-            return self.live_as_long(key, original, left).await.map(Some);
-        }
-        let former = copy.as_ref().and_then(|copy| copy.head.membership);
-        let data = self.encode(key, original, former).await?;
-        let subject = original.subject();
-        let former = former.map(|former| former.subject);
-        let moves = former != subject;
-        if moves {
-            *listed = subject;
-        }
-        let req = Save {
-            op: mark(key, number, &data),
-            resend: false,
-            guard,
-            stamp: original.snapshot.stamp,
-            ttl: original.ttl(&self.from),
-            data: data.into(),
-            release: false,
-        };
-        match self.to.driver.save(key, req).await? {
-            Written::Done { .. } => {
-                if moves && let Some(former) = former {
-                    index(&self.to)?.forget(&former, vec![*key]).await?;
-                }
-                Ok(Some(Copied::Updated))
-            }
-            // Whoever holds its lock uses it there.
-            Written::Locked => Ok(Some(Copied::Foreign)),
-            Written::Conflict(_) | Written::Missing | Written::Ended => Ok(None),
             _ => Err(strange().into()),
         }
     }
@@ -398,21 +326,6 @@ impl Copying {
         }
     }
 
-    /// What is used there keeps the subject that it has there.
-    async fn unlist(&self, key: &Key, listed: Option<Subject>) -> Result<()> {
-        let Some(subject) = listed else {
-            return Ok(());
-        };
-        let there = match read(&self.to, key).await? {
-            Some(there) => decoded(&self.to, key, there)?.subject(),
-            None => None,
-        };
-        if there != Some(subject) {
-            index(&self.to)?.forget(&subject, vec![*key]).await?;
-        }
-        Ok(())
-    }
-
     /// Ends a copy whose original is over.
     async fn end(&self, key: &Key) -> Result<Copied> {
         for _ in 0..TURNS {
@@ -436,6 +349,110 @@ impl Copying {
             }
         }
         Err(SessionError::LockTimeout)
+    }
+}
+
+/// One session, as often as it takes.
+struct Course<'a> {
+    copying: &'a Copying,
+    key: &'a Key,
+    /// The subject that its copy was listed under, for a write that may not have come about.
+    listed: Option<Subject>,
+}
+
+impl Course<'_> {
+    /// `None`: somebody came in between.
+    async fn turn(&mut self) -> Result<Option<Copied>> {
+        let (Copying { from, to }, key) = (self.copying, self.key);
+        let snapshot = read(from, key).await?;
+        let Some(snapshot) = snapshot.filter(|it| !is_flight(&it.stamp)) else {
+            return Ok(Some(Copied::Gone));
+        };
+        let original = decoded(from, key, snapshot)?;
+        if original.is_over(from) {
+            return Ok(Some(Copied::Gone));
+        }
+        let copied = match read(to, key).await? {
+            None => self.copying.make(key, &original).await?,
+            Some(there) => self.bring_up_to_date(&original, there).await?,
+        };
+        match copied {
+            None => return Ok(None),
+            Some(Copied::Foreign) => self.unlist().await?,
+            Some(copied) => {
+                let changed = self.copying.copy_fields(key, &original).await?;
+                if changed && copied == Copied::Unchanged {
+                    return Ok(Some(Copied::Updated));
+                }
+            }
+        }
+        Ok(copied)
+    }
+
+    /// Writes over a copy that is behind. `None`: somebody came in between.
+    async fn bring_up_to_date(
+        &mut self,
+        original: &Found,
+        there: Snapshot,
+    ) -> Result<Option<Copied>> {
+        let (copying, key) = (self.copying, self.key);
+        if !is_copy(key, &there) {
+            return Ok(Some(Copied::Foreign));
+        }
+        let (guard, left) = (Guard::unchanged(&there), there.left);
+        let number = there.version.number + 1;
+        // One that was made with other codecs, or other keys, is made anew.
+        let copy = decoded(&copying.to, key, there).ok();
+        if let Some(copy) = &copy
+            && copy.is_of(original)
+        {
+            return copying.live_as_long(key, original, left).await.map(Some);
+        }
+        let former = copy.as_ref().and_then(|copy| copy.head.membership);
+        let data = copying.encode(key, original, former).await?;
+        let subject = original.subject();
+        let former = former.map(|former| former.subject);
+        let moves = former != subject;
+        if moves {
+            self.listed = subject;
+        }
+        let req = Save {
+            op: mark(key, number, &data),
+            resend: false,
+            guard,
+            stamp: original.snapshot.stamp,
+            ttl: original.ttl(&copying.from),
+            data: data.into(),
+            release: false,
+        };
+        match copying.to.driver.save(key, req).await? {
+            Written::Done { .. } => {
+                if moves && let Some(former) = former {
+                    index(&copying.to)?.forget(&former, vec![*key]).await?;
+                }
+                Ok(Some(Copied::Updated))
+            }
+            // Whoever holds its lock uses it there.
+            Written::Locked => Ok(Some(Copied::Foreign)),
+            Written::Conflict(_) | Written::Missing | Written::Ended => Ok(None),
+            _ => Err(strange().into()),
+        }
+    }
+
+    /// What is used there keeps the subject that it has there.
+    async fn unlist(&self) -> Result<()> {
+        let (to, key) = (&self.copying.to, self.key);
+        let Some(subject) = self.listed else {
+            return Ok(());
+        };
+        let there = match read(to, key).await? {
+            Some(there) => decoded(to, key, there)?.subject(),
+            None => None,
+        };
+        if there != Some(subject) {
+            index(to)?.forget(&subject, vec![*key]).await?;
+        }
+        Ok(())
     }
 }
 

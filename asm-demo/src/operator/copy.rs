@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     Answers, Consent, Ended, Failure, NOTHING_DONE, codecs, in_runtime,
     place::Place,
-    progress::{Interrupt, Progress},
+    progress::{Interrupt, Progress, Tell, walk},
     sessions_of, wrong,
 };
 use crate::drivers::DriverName;
@@ -144,34 +144,21 @@ async fn copy(arguments: &Arguments, from: &Sessions, to: &Sessions) -> Result<E
     })
 }
 
-type Tell<'a> = &'a mut dyn FnMut(&CopyProgress) -> ControlFlow<()>;
-
-/// Goes through a store, and says what became of it: also of one that failed on the way, so that the
-/// next one goes on there.
+/// Goes through a store, and prints what became of it.
 async fn step(
     name: &'static str,
     answers: Answers,
     interrupt: &Interrupt,
-    walk: impl AsyncFnOnce(Tell<'_>) -> asm_session::Result<CopyProgress>,
+    through: impl AsyncFnOnce(Tell<'_, CopyProgress>) -> asm_session::Result<CopyProgress>,
 ) -> Result<Answer, Failure> {
-    let (began, bar) = (Instant::now(), Progress::begin());
-    let mut last = None;
-    let walked = walk(&mut |progress| {
-        last = Some(progress.clone());
-        tell(&bar, interrupt, progress)
-    })
-    .await;
-    bar.end();
-    let said = |progress| {
+    let began = Instant::now();
+    let tell = |bar: &_, progress: &_| tell(bar, interrupt, progress);
+    walk(through, tell, |progress| {
         let answer = Answer::of(name, progress, began);
         answers.print(&answer, &answer.words())?;
         Ok(answer)
-    };
-    match (walked, last) {
-        (Ok(progress), _) => said(progress),
-        (Err(error), Some(progress)) => said(progress).and(Err(error.into())),
-        (Err(error), None) => Err(error.into()),
-    }
+    })
+    .await
 }
 
 fn tell(bar: &Progress, interrupt: &Interrupt, progress: &CopyProgress) -> ControlFlow<()> {

@@ -2,6 +2,7 @@
 
 use std::{
     future,
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,32 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Failure;
+
+/// What is told after each batch how far it is, and answers whether to go on.
+pub(super) type Tell<'a, P> = &'a mut dyn FnMut(&P) -> ControlFlow<()>;
+
+/// Goes through a store, tells how far it is, and says what became of it: also of what failed on the
+/// way, so that the next one goes on there.
+pub(super) async fn walk<P: Clone, T>(
+    through: impl AsyncFnOnce(Tell<'_, P>) -> asm_session::Result<P>,
+    mut tell: impl FnMut(&Progress, &P) -> ControlFlow<()>,
+    say: impl FnOnce(P) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let (bar, mut last) = (Progress::begin(), None);
+    let walked = through(&mut |progress| {
+        last = Some(progress.clone());
+        tell(&bar, progress)
+    })
+    .await;
+    bar.end();
+    match (walked, last) {
+        (Ok(progress), _) => say(progress),
+        (Err(error), Some(progress)) => say(progress).and(Err(error.into())),
+        (Err(error), None) => Err(error.into()),
+    }
+}
 
 /// A bar on a terminal, nothing else elsewhere.
 pub(super) struct Progress(ProgressBar);

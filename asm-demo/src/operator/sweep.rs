@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{
     Ended, Failure, Target,
     place::Place,
-    progress::{Interrupt, Progress},
+    progress::{Interrupt, Progress, Tell, walk},
     run,
 };
 
@@ -66,12 +66,10 @@ pub(crate) fn main(arguments: &Arguments) -> ExitCode {
 }
 
 async fn sweep(arguments: &Arguments, sessions: &Sessions) -> Result<Ended, Failure> {
-    let (began, bar, interrupt) = (Instant::now(), Progress::begin(), Interrupt::listen());
-    let mut batches = 0;
+    let (began, interrupt) = (Instant::now(), Interrupt::listen());
     let from = arguments.from.clone().map(|Place(cursor)| cursor);
-    let mut last = None;
-    let swept = sessions.sweep(from, arguments.batch, |progress| {
-        last = Some(progress.clone());
+    let mut batches = 0;
+    let tell = |bar: &Progress, progress: &SweepProgress| {
         bar.show(progress.done, told(progress));
         batches += 1;
         let enough = arguments.batches.is_some_and(|most| batches >= most.get());
@@ -80,20 +78,14 @@ async fn sweep(arguments: &Arguments, sessions: &Sessions) -> Result<Ended, Fail
         } else {
             ControlFlow::Continue(())
         }
-    });
-    let swept = swept.await;
-    bar.end();
-    let said = |swept| {
+    };
+    let through = async |tell: Tell<'_, _>| sessions.sweep(from, arguments.batch, tell).await;
+    walk(through, tell, |swept| {
         let answer = Answer::of(swept, began);
         arguments.target.answers.print(&answer, &answer.words())?;
         Ok(answer.ended())
-    };
-    match (swept, last) {
-        (Ok(swept), _) => said(swept),
-        // The next one goes on there.
-        (Err(error), Some(swept)) => said(swept).and(Err(error.into())),
-        (Err(error), None) => Err(error.into()),
-    }
+    })
+    .await
 }
 
 impl Answer {
