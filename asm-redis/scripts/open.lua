@@ -2,7 +2,7 @@
 --
 -- KEYS: record, queue
 -- ARGV: caller, claim (token and label), proof, hold in microseconds
--- Answer: 'missing' | 'unproven', now, left in ms | 'busy', now, left in ms, wakes
+-- Answer: 'missing', wakes | 'unproven', now, left in ms | 'busy', now, left in ms, wakes
 --         | 'held', fence, now, left in ms, wakes | that of open_free.lua
 --
 -- Contract: "The lock is granted only to a proof that the head accepts; otherwise record, lock and
@@ -10,7 +10,8 @@
 local claim, proof = ARGV[2], ARGV[3]
 local token = claim:sub(1, 16)
 if head == '' then
-  return {'missing'}
+  disperse()
+  return {'missing', wakes}
 end
 local pending = head:byte(21) == 1 and head:sub(22, 37) == proof
 if head:sub(5, 20) ~= proof and not pending then

@@ -27,11 +27,15 @@ impl ChangeFeed for RedisDriver {
             let error = Error::new(ErrorKind::Unsupported, "this driver does not listen");
             return Err(during("subscribe")(error));
         }
-        // Listening comes first, so that nothing falls between the look and the first change.
-        let following = hub.follow(key, buffer, &self.inner.runtime).await;
-        let mut following = following.map_err(during("subscribe"))?;
-        let asked = self.inner.settings.clock.now();
-        let life = self.look_at(key).await.map_err(during("subscribe"))?;
+        let begun = async {
+            // Listening comes first, so that nothing falls between the look and the first change.
+            let following = hub.follow(key, buffer, &self.inner.runtime).await?;
+            let asked = self.inner.settings.clock.now();
+            Ok((following, asked, self.look_at(key).await?))
+        };
+        // All of it is one call.
+        let begun = self.inner.links.in_time(begun).await;
+        let (mut following, asked, life) = begun.map_err(during("subscribe"))?;
         let Some((life, now)) = life else {
             return Ok(Subscribed::Missing);
         };

@@ -4,7 +4,7 @@ use asm_core::{Cursor, Error, ErrorKind, FieldName, Inventory, Key, ListStep, Li
 use async_trait::async_trait;
 use redis::{Pipeline, Value, from_redis_value};
 
-use crate::{RedisDriver, driver::during, scripts::strange};
+use crate::{RedisDriver, driver::during, keys::SLOTS, scripts::strange};
 
 /// The list goes by `SCAN`, from master to master. It promises what `SCAN` does: while the slots of
 /// a cluster move, or a replica takes over, sessions may be missed.
@@ -144,9 +144,6 @@ impl Place {
         (slot < SLOTS).then_some(Self { slot, cursor })
     }
 }
-
-/// Of a cluster.
-const SLOTS: u16 = 16384;
 
 #[cfg(test)]
 mod tests {

@@ -132,6 +132,9 @@ impl SubjectKeys {
     }
 }
 
+/// How many slots a cluster has.
+pub(crate) const SLOTS: u16 = 16384;
+
 /// The cluster's slot of a name: CRC16 (XMODEM) of its hash tag, by the cluster specification.
 pub(crate) fn slot(name: &str) -> u16 {
     let tag = name
@@ -139,7 +142,7 @@ pub(crate) fn slot(name: &str) -> u16 {
         .and_then(|(_, rest)| rest.split_once('}'))
         .map(|(tag, _)| tag)
         .filter(|tag| !tag.is_empty());
-    crc16::State::<crc16::XMODEM>::calculate(tag.unwrap_or(name).as_bytes()) % 16384
+    crc16::State::<crc16::XMODEM>::calculate(tag.unwrap_or(name).as_bytes()) % SLOTS
 }
 
 fn hex(to: &mut String, bytes: &[u8]) {

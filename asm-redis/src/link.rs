@@ -5,8 +5,9 @@
 //! or on which a deadline passed, is replaced by the next caller.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt::{self, Debug},
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
@@ -111,10 +112,35 @@ pub(crate) struct Links {
 #[derive(Default)]
 struct Cluster {
     nodes: Mutex<HashMap<Address, Arc<Node>>>,
-    /// The address of each slot's master, as far as it is known.
-    slots: RwLock<Vec<Option<Arc<Address>>>>,
+    slots: RwLock<Slots>,
     /// While they are asked for, by a task.
     asking: Mutex<Option<Asking>>,
+}
+
+/// Which master has which slot, as far as that is known.
+#[derive(Default)]
+struct Slots {
+    masters: Vec<Option<Arc<Address>>>,
+    /// The first slot of each master, in order.
+    firsts: Vec<u16>,
+}
+
+impl Slots {
+    const COUNT: usize = keys::SLOTS as usize;
+
+    fn new(masters: Vec<Option<Arc<Address>>>) -> Self {
+        let (mut seen, mut firsts, mut last) = (HashSet::new(), Vec::new(), None);
+        let known = (0..).zip(&masters);
+        for (slot, master) in known.filter_map(|(slot, master)| Some((slot, master.as_ref()?))) {
+            // Neighbours mostly have the same one.
+            let same = last.is_some_and(|last| Arc::ptr_eq(last, master));
+            if !same && seen.insert(master) {
+                firsts.push(slot);
+            }
+            last = Some(master);
+        }
+        Self { masters, firsts }
+    }
 }
 
 type Asking = Shared<BoxFuture<'static, Result<(), Arc<Failure>>>>;
@@ -183,6 +209,12 @@ impl Links {
         for line in &self.only.lines {
             *line.current() = None;
         }
+    }
+
+    /// What has come to its end by the deadline of a call.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let done = timeout(self.deadline, work).await;
+        done.unwrap_or_else(|_| Err(too_late(false).into_error()))
     }
 
     /// Whether there is anybody to listen to.
@@ -502,14 +534,9 @@ impl Links {
         if !self.is_cluster() {
             return vec![0];
         }
-        let known = self.cluster.slots.read();
-        let known = known.unwrap_or_else(PoisonError::into_inner);
-        let mut seen = std::collections::HashSet::new();
-        let is_first = |slot: &u16| {
-            let address = known.get(usize::from(*slot)).cloned().flatten();
-            address.is_some_and(|address| seen.insert(address))
-        };
-        (0..16384).filter(is_first).collect()
+        let slots = self.cluster.slots.read();
+        let slots = slots.unwrap_or_else(PoisonError::into_inner);
+        slots.firsts.clone()
     }
 
     /// Waits until everything is answered that was sent before.
@@ -553,7 +580,7 @@ impl Links {
     fn known(&self, slot: u16) -> Option<Arc<Node>> {
         let slots = self.cluster.slots.read();
         let slots = slots.unwrap_or_else(PoisonError::into_inner);
-        let address = slots.get(usize::from(slot))?.clone()?;
+        let address = slots.masters.get(usize::from(slot))?.clone()?;
         drop(slots);
         Some(self.node(address))
     }
@@ -578,10 +605,10 @@ impl Links {
         let _ = timeout_at(end, self.refresh()).await;
         let slots = self.cluster.slots.write();
         let mut slots = slots.unwrap_or_else(PoisonError::into_inner);
-        if slots.len() <= usize::from(slot) {
-            slots.resize(16384, None);
-        }
-        slots[usize::from(slot)] = Some(address);
+        let mut masters = mem::take(&mut slots.masters);
+        masters.resize(Slots::COUNT, None);
+        masters[usize::from(slot)] = Some(address);
+        *slots = Slots::new(masters);
     }
 
     /// A node is no master any more: whoever calls next looks for the one that is.
@@ -653,7 +680,7 @@ impl Links {
     }
 
     fn learn(&self, ranges: Vec<(u16, u16, Address)>) {
-        let mut slots = vec![None; 16384];
+        let mut slots = vec![None; Slots::COUNT];
         for (first, last, address) in &ranges {
             let address = Arc::new(address.clone());
             let until = usize::from(*last) + 1;
@@ -661,12 +688,11 @@ impl Links {
                 *slot = Some(Arc::clone(&address));
             }
         }
-        let masters: std::collections::HashSet<_> =
-            ranges.into_iter().map(|(_, _, address)| address).collect();
+        let masters: HashSet<_> = ranges.into_iter().map(|(_, _, address)| address).collect();
         // Nodes that have gone, and replicas, are let go of.
         lock(&self.cluster.nodes).retain(|address, _| masters.contains(address));
         let known = self.cluster.slots.write();
-        *known.unwrap_or_else(PoisonError::into_inner) = slots;
+        *known.unwrap_or_else(PoisonError::into_inner) = Slots::new(slots);
     }
 }
 
@@ -836,5 +862,14 @@ mod tests {
         let slots = parse_slots(&Value::Array(vec![range]), "10.0.0.1").expect("slots");
         assert_eq!(slots, [(0, 100, ("10.0.0.1".to_owned(), 7001))]);
         assert_eq!(parse_slots(&Value::Nil, ""), None);
+    }
+
+    #[test]
+    fn each_master_is_met_at_its_first_slot() {
+        let master = |port| Some(Arc::new((String::new(), port)));
+        let (one, two, again) = (master(1), master(2), master(1));
+        let slots = [None, one.clone(), one.clone(), two, again, None, one];
+        assert_eq!(Slots::new(slots.to_vec()).firsts, [1, 3]);
+        assert_eq!(Slots::default().firsts, []);
     }
 }

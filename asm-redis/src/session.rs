@@ -176,7 +176,10 @@ impl RedisDriver {
         let mut answered = answered.await?;
         let reply = &mut answered.reply;
         let lock = match reply.word()?.as_str() {
-            "missing" => return Ok(Opened::Missing),
+            "missing" => {
+                self.wake(reply)?;
+                return Ok(Opened::Missing);
+            }
             "unproven" => OpenedLock::Unproven,
             "busy" => OpenedLock::Busy,
             "held" => OpenedLock::Held(Fence::new(reply.number()?)),

@@ -13,15 +13,15 @@ use std::{
 
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
-use asm_servers::{Cluster, Failover, Sentinels, Server};
+use asm_servers::{Cluster, Failover, PATIENCE, Sentinels, Server};
 use asm_testkit::{expect, given as make};
 use futures_util::future::join_all;
 use given::{
     beside, connected,
     ledger::{Counter, Found, Ledger, Outcome},
-    run,
+    run, until,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 const TASKS: usize = 8;
 const SESSIONS: usize = 4;
@@ -132,6 +132,86 @@ fn what_did_not_survive_is_refused() {
         expect::written(driver.save(&key, save).await);
         let (_, next) = make::held(&driver, &key, &kept).await;
         assert!(next > fence);
+    });
+}
+
+/// A master that nobody could make a replica answers as before, for ever: that the sentinels name
+/// another one is enough to leave it.
+#[test]
+fn a_master_that_was_not_told_is_left() {
+    let group = Arc::new(Sentinels::start().expect("sentinels"));
+    run(async {
+        let driver = connected(given::on_sentinels(&group).deadline(PATIENCE)).await;
+        let switch = to(&group, |group| {
+            let master = group.master().expect("a master");
+            let deaf = ["ACL", "SETUSER", "default", "-replicaof", "-slaveof"];
+            master.call::<()>(&deaf).expect("a user");
+            group.failover().expect("a failover")
+        })
+        .await;
+        let direct = format!("redis://{}", switch.to);
+        let direct = connected(RedisDriver::builder().url(direct)).await;
+        let left = until(async || {
+            let (key, _) = make::stored(&driver).await;
+            direct.open(&key, make::open()).await.expect("an answer") != Opened::Missing
+        });
+        timeout(PATIENCE, left).await.expect("it is left");
+        let role = to(&group, move |group| {
+            let mut servers = group.servers().iter();
+            let former = servers.find(|server| server.addr() == switch.from);
+            former.expect("it runs").info("role").expect("an answer")
+        });
+        assert_eq!(role.await, "master", "it was told");
+    });
+}
+
+/// All sentinels are asked at once: those that do not answer hold up nobody.
+#[test]
+fn one_sentinel_that_answers_is_enough() {
+    let group = Arc::new(Sentinels::start().expect("sentinels"));
+    run(async {
+        for there in 0..group.sentinels().len() {
+            to(&group, move |group| {
+                for (place, sentinel) in group.sentinels().iter().enumerate() {
+                    let changed = match place == there {
+                        true => sentinel.cont(),
+                        false => sentinel.stop(),
+                    };
+                    changed.expect("a signal");
+                }
+            })
+            .await;
+            // To wait for one that is stopped takes longer than there is time.
+            let builder = given::on_sentinels(&group).deadline(PATIENCE);
+            let driver = connected(builder.connect_timeout(10 * PATIENCE)).await;
+            make::stored(&driver).await;
+        }
+    });
+}
+
+/// A node that was taken out of its cluster, and that a driver is still told of, knows no slots: the
+/// others are asked.
+#[test]
+fn a_node_without_slots_is_not_believed() {
+    let cluster = Arc::new(Cluster::start().expect("a cluster"));
+    run(async {
+        let urls = to(&cluster, |cluster| {
+            let alone = cluster.nodes().last().expect("a replica");
+            alone
+                .call::<()>(&["CLUSTER", "RESET", "HARD"])
+                .expect("reset");
+            let slots = alone.call::<Vec<redis::Value>>(&["CLUSTER", "SLOTS"]);
+            assert_eq!(slots.expect("an answer"), []);
+            // As many as are asked at once, so that no other is faster.
+            let url = |node: &Server| format!("redis://{}", node.addr());
+            let mut urls = vec![url(alone); 3];
+            urls.extend(cluster.nodes().iter().map(url));
+            urls
+        });
+        let driver = connected(RedisDriver::builder().cluster(urls.await)).await;
+        for _ in 0..10 {
+            make::stored(&driver).await;
+        }
     });
 }
 

@@ -123,6 +123,19 @@ fn a_refusal_of_what_was_sent_again_leaves_it_open() {
     run(refuse_what_is_sent_again());
 }
 
+/// Who breaks whatever lock there is, and is not answered, does not break the next one's.
+#[test]
+fn a_lock_that_is_broken_by_force_is_broken_once() {
+    run(break_by_force());
+}
+
+/// Whoever copies keys may leave their lifetimes behind. Such a session is counted, and the next save
+/// or touch gives it a life.
+#[test]
+fn a_lifetime_that_was_lost_comes_back() {
+    run(lose_lifetimes());
+}
+
 /// A connection that listens and whose other end is gone is replaced, and followers are told.
 #[test]
 fn a_feed_on_a_connection_that_is_half_dead_goes_on() {
@@ -600,6 +613,94 @@ async fn refuse_what_is_sent_again() {
     assert_eq!(make::read(&driver, &key).await.version, version);
 }
 
+async fn break_by_force() {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    // No hand-off lapses while somebody looks.
+    let on = |url| RedisDriver::builder().url(url).recheck(LEFT_BEHIND);
+    let driver = connected(on(proxy.url())).await;
+    let direct = connected(on(server.url())).await;
+    let (key, snapshot) = make::stored(&direct).await;
+    let (_, first) = make::held(&direct, &key, &snapshot).await;
+    let waiting = [1, 2].map(|_| {
+        let wish = LockWish {
+            wait: LEFT_BEHIND,
+            ..make::wish(&snapshot)
+        };
+        let direct = direct.clone();
+        tokio::spawn(async move { direct.acquire(&key, wish).await })
+    });
+    given::until(async || given::waiters(&direct, &key).await == waiting.len()).await;
+    let mut sent = 0;
+    proxy.decide(move |command| {
+        sent += u32::from(command.is("EVALSHA"));
+        match sent {
+            1 => Fate::LoseAnswer,
+            _ => Fate::Pass,
+        }
+    });
+    let broken = driver.break_lock(&key, None).await;
+    let error = broken.expect_err("whether it happened is not known");
+    assert!(error.is_retryable(), "{error:?}");
+    let state = direct.inspect(&key).await.expect("a look");
+    let fence = state.holder.expect("the next one").fence;
+    assert_eq!((fence.get(), state.waiters.len()), (first.get() + 1, 1));
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+async fn lose_lifetimes() {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let driver = given::driver(&server).await;
+    // Small and staged, by the script's common case and by the whole of it.
+    for (size, renewed) in [
+        (100, false),
+        (100, true),
+        (64 << 10, false),
+        (64 << 10, true),
+    ] {
+        let (key, found) = make::stored_as(&driver, make::create(make::bytes(size))).await;
+        let write = FieldWrite {
+            name: FieldName::new("sum").expect("a name"),
+            epoch: found.stamp.epoch,
+            op: make::op(),
+            resend: None,
+            change: FieldChange::Incr(1),
+        };
+        let fields = driver.fields().expect("the facet");
+        fields.write_field(&key, write).await.expect("written");
+        let names = ["", ":fields"].map(|part| format!("asm:{{{key}}}{part}"));
+        let lose = async || {
+            let before = driver.counters().lost_lifetimes;
+            for name in &names {
+                let lost = server.call::<bool>(&["PERSIST", name]);
+                assert!(lost.expect("an answer"), "{name}");
+            }
+            let found = make::read(&driver, &key).await;
+            let counted = driver.counters().lost_lifetimes - before;
+            assert_eq!((found.left, counted), (None, 1));
+            found
+        };
+        let lives = async || {
+            let left = make::read(&driver, &key).await.left;
+            assert!(left.is_some_and(|left| left <= make::TTL), "{left:?}");
+            for name in &names {
+                let left = server.call::<i64>(&["PTTL", name]).expect("an answer");
+                assert!(left > 0, "{name}: {left}");
+            }
+        };
+        let found = lose().await;
+        let mut save = make::save(&found, make::bytes(size));
+        if renewed {
+            save.stamp.epoch = make::epoch();
+        }
+        expect::written(driver.save(&key, save).await);
+        lives().await;
+        let found = lose().await;
+        expect::touched(driver.touch(&key, make::touch(&found, make::TTL)).await);
+        lives().await;
+    }
+}
+
 fn replicas_to_write(server: &Server, count: u32) {
     let set = ["CONFIG", "SET", "min-replicas-to-write", &count.to_string()];
     server.call::<()>(&set).expect("an answer");
@@ -703,21 +804,32 @@ impl Calls {
 
     /// Makes all calls at once, while nobody answers. By how much each was late.
     async fn all_end(&self) -> Vec<Duration> {
-        let mut calls: Vec<future::BoxFuture<'_, Result<()>>> = Vec::new();
+        let mut calls: Vec<(Duration, future::BoxFuture<'_, Result<()>>)> = Vec::new();
+        macro_rules! call {
+            ($call:expr) => {
+                call!($call, DEADLINE)
+            };
+            ($call:expr, $due:expr) => {
+                calls.push(($due, Box::pin(async move { $call.await.map(drop) })))
+            };
+        }
         let driver = &self.driver;
+        let fields = driver.fields().expect("the facet");
+        let subjects = driver.subjects().expect("the facet");
+        let inventory = driver.inventory().expect("the facet");
+        let changes = driver.changes().expect("the facet");
         let mut saves = Vec::new();
         for counter in &self.counters {
             let Counter { key, stamp, .. } = counter;
             let known = counter.unchanged();
             let save = make::save(&known, "saved");
             saves.push((*counter, save.clone()));
-            let wish = LockWish {
+            let at_once = LockWish {
                 wait: Duration::ZERO,
                 ..make::wish(&known)
             };
+            let patient = make::wish(&known);
             let open = make::open_locked(make::claim(), stamp.proofs.current);
-            let fields = driver.fields().expect("the facet");
-            let subjects = driver.subjects().expect("the facet");
             let read = FieldRead {
                 name: FieldName::new("sum").expect("a name"),
                 epoch: stamp.epoch,
@@ -730,49 +842,51 @@ impl Calls {
                 resend: None,
                 change: FieldChange::Incr(1),
             };
-            calls.push(Box::pin(async move {
-                driver.open(key, make::open()).await.map(drop)
-            }));
-            calls.push(Box::pin(
-                async move { driver.open(key, open).await.map(drop) },
-            ));
-            calls.push(Box::pin(
-                async move { driver.save(key, save).await.map(drop) },
-            ));
-            calls.push(Box::pin(async move {
-                driver.acquire(key, wish).await.map(drop)
-            }));
-            calls.push(Box::pin(async move {
-                let create = make::create("0");
-                driver.create(&make::key(), create).await.map(drop)
-            }));
             let touch = make::touch(&known, make::TTL);
-            calls.push(Box::pin(
-                async move { driver.touch(key, touch).await.map(drop) },
-            ));
-            calls.push(Box::pin(async move {
-                let token = make::token();
-                driver.release(key, &token).await.map(drop)
-            }));
-            calls.push(Box::pin(async move {
-                let token = make::token();
-                driver.renew(key, &token, make::HOLD).await.map(drop)
-            }));
-            calls.push(Box::pin(async move { driver.inspect(key).await.map(drop) }));
-            calls.push(Box::pin(async move {
-                fields.read_field(key, read).await.map(drop)
-            }));
-            calls.push(Box::pin(async move {
-                fields.write_field(key, write).await.map(drop)
-            }));
-            calls.push(Box::pin(async move {
-                subjects.list(&make::subject()).await.map(drop)
-            }));
+            // Of a version and a grant that never were, for when they arrive late.
+            let mut guard = Guard::unchanged(&known);
+            guard.version.number += 1_000;
+            let only_if = Some(guard);
+            let grant = Some(Fence::new(1 << 40));
+            let subscribe = Subscribe {
+                epoch: stamp.epoch,
+                buffer: NonZeroUsize::MIN,
+            };
+            let reserve = Reserve {
+                key: *key,
+                ttl: make::TTL,
+                cap: None,
+            };
+            let batch = NonZeroUsize::MIN;
+            let [listed, reserved, revoked, forgotten] = [(); 4].map(|()| make::subject());
+            let [released, renewed] = [(); 2].map(|()| make::token());
+            call!(driver.open(key, make::open()));
+            call!(driver.open(key, open));
+            call!(driver.save(key, save));
+            call!(driver.create(&make::key(), make::create("0")));
+            call!(driver.touch(key, touch));
+            call!(driver.delete(key, Delete { only_if }));
+            call!(driver.acquire(key, at_once));
+            // To listen comes first, and is a call of its own.
+            call!(driver.acquire(key, patient), 2 * DEADLINE);
+            call!(driver.release(key, &released));
+            call!(driver.renew(key, &renewed, make::HOLD));
+            call!(driver.break_lock(key, grant));
+            call!(driver.inspect(key));
+            call!(fields.read_field(key, read));
+            call!(fields.write_field(key, write));
+            call!(changes.subscribe(key, subscribe));
+            call!(subjects.list(&listed));
+            call!(subjects.reserve(&reserved, reserve));
+            call!(subjects.revoke(&revoked, None));
+            call!(subjects.forget(&forgotten, vec![*key]));
+            call!(inventory.list_sessions(ListStep { from: None, batch }));
+            call!(inventory.field_names(key));
         }
         let began = Instant::now();
-        let timed = calls.into_iter().map(|call| async move {
+        let timed = calls.into_iter().map(|(due, call)| async move {
             let answer = call.await;
-            (answer, began.elapsed().saturating_sub(DEADLINE))
+            (answer, began.elapsed().saturating_sub(due))
         });
         let ended = join_all(timed).await;
         *self.saves.lock().await = saves;

@@ -94,6 +94,34 @@ fn a_waiter_looks_once_in_each_interval() {
     });
 }
 
+/// A session that is gone takes its queue along as soon as somebody wants its lock with an open: who
+/// still waits is told then.
+#[test]
+fn a_queue_that_outlived_its_session_ends_with_the_next_open() {
+    run(async {
+        let place = Place::start(Duration::from_secs(3600)).await;
+        let driver = place.driver().await;
+        let (key, snapshot) = make::stored(&driver).await;
+        make::held(&driver, &key, &snapshot).await;
+        let waiter = place.driver().await;
+        let wish = LockWish {
+            wait: Duration::from_secs(3600),
+            ..make::wish(&snapshot)
+        };
+        let waiting = tokio::spawn(async move { waiter.acquire(&key, wish).await });
+        until(async || waiters(&driver, &key).await == 1).await;
+        // As a server does that evicts.
+        let record = format!("asm:{{{key}}}");
+        let exists = |name: String| place.server.call::<bool>(&["EXISTS", &name]);
+        place.server.call::<()>(&["DEL", &record]).expect("gone");
+        assert!(exists(format!("{record}:queue")).expect("an answer"));
+        let open = make::open_locked(make::claim(), snapshot.stamp.proofs.current);
+        expect::missing(driver.open(&key, open).await);
+        assert!(!exists(format!("{record}:queue")).expect("an answer"));
+        expect::exactly(waiting.await.expect("a waiter"), &Acquired::Missing);
+    });
+}
+
 /// A waiter in the process that releases is woken by it, and not by way of the server.
 #[test]
 fn a_waiter_next_door_is_woken_without_the_network() {

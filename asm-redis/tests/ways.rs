@@ -11,7 +11,7 @@ use std::{
 
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
-use asm_servers::{Certificates, Server};
+use asm_servers::{Certificates, Fate, Proxy, Server};
 use asm_testkit::{expect, given as make};
 use given::{beside, connected, run, until, verbs, waiters};
 
@@ -100,6 +100,33 @@ fn a_user_without_channels_hands_locks_on() {
         assert_eq!((found.version, found.data), (version, "saved".into()));
         let state = driver.inspect(&key).await.expect("a look");
         assert_eq!(state, LockState::default());
+    });
+}
+
+/// A server serves nobody else while it looks through a batch, however large a batch is wished for.
+#[test]
+fn a_list_looks_at_ten_thousand_places_at_once_at_most() {
+    run(async {
+        let server = beside(|| Server::start().expect("a server")).await;
+        let proxy = Proxy::start(server.addr()).expect("a proxy");
+        let driver = connected(RedisDriver::builder().url(proxy.url())).await;
+        let (tell, told) = std::sync::mpsc::channel();
+        proxy.decide(move |command| {
+            if command.is("SCAN") {
+                let count = command.arguments().last().expect("a count");
+                tell.send(String::from_utf8_lossy(count).into_owned())
+                    .expect("heard");
+            }
+            Fate::Pass
+        });
+        for batch in [10, 10_000, 10_001, usize::MAX] {
+            let batch = batch.try_into().expect("not zero");
+            let step = ListStep { from: None, batch };
+            let inventory = driver.inventory().expect("a list");
+            inventory.list_sessions(step).await.expect("a list");
+        }
+        let asked: Vec<String> = told.try_iter().collect();
+        assert_eq!(asked, ["10", "10000", "10000", "10000"]);
     });
 }
 
