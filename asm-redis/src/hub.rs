@@ -18,9 +18,9 @@ use std::{
 };
 
 use asm_core::{Change, Epoch, Key, LockToken, OpId, Result, Timestamp, Version};
-use futures_util::{StreamExt, future};
+use futures_util::future;
 use redis::{
-    Msg, Value,
+    Msg,
     aio::{PubSubSink, PubSubStream},
 };
 use tokio::{
@@ -42,7 +42,8 @@ use crate::{
     counters::Tally,
     errors,
     keys::Prefix,
-    link::{Links, pause_for},
+    link::Links,
+    listening::{again_and_again, hear},
     record,
 };
 
@@ -51,14 +52,6 @@ const MAX_BUFFER: usize = 4096;
 
 /// What is published to see whether it comes back. No token is that short.
 const MARK: &[u8] = b"mark";
-
-/// Pauses between attempts to listen.
-pub(crate) const PAUSES: [Duration; 4] = [
-    Duration::ZERO,
-    Duration::from_millis(50),
-    Duration::from_millis(200),
-    Duration::from_secs(1),
-];
 
 /// Who waits and who follows in this process.
 pub(crate) struct Hub {
@@ -116,29 +109,6 @@ enum Told {
     Created(Timestamp),
     /// The connection was lost, and made anew.
     Gap,
-}
-
-/// Tells of each message until the connection is lost, or gives no sign of life when it is asked for
-/// one after so long a silence.
-pub(crate) async fn hear(
-    mut sink: PubSubSink,
-    mut stream: PubSubStream,
-    silence: Duration,
-    deadline: Duration,
-    tell: impl Fn(&Msg),
-) {
-    loop {
-        match timeout(silence, stream.next()).await {
-            Ok(Some(message)) => tell(&message),
-            Ok(None) => return,
-            Err(_) => {
-                let sign = timeout(deadline, sink.ping::<Value>()).await;
-                if !matches!(sign, Ok(Ok(_))) {
-                    return;
-                }
-            }
-        }
-    }
 }
 
 impl Hub {
@@ -218,27 +188,25 @@ impl Hub {
     }
 
     async fn listen(self: Arc<Self>) {
-        let (mut attempt, mut failed, mut before) = (0, 0, false);
-        loop {
-            pause_for(PAUSES[failed.min(PAUSES.len() - 1)]).await;
-            let left = self.left.notified();
-            let connected = timeout(self.links.deadline, self.connect(attempt)).await;
-            attempt += 1;
-            let Ok(Ok((sink, stream))) = connected else {
-                self.line.send_replace(Line::Down);
-                failed += 1;
-                continue;
-            };
-            failed = 1;
-            self.line.send_replace(Line::Up(sink.clone()));
-            if before {
-                self.missed_something();
-            }
-            before = true;
-            self.hear(sink, stream, left).await;
-            self.line.send_replace(Line::Beginning);
-            tracing::debug!("the connection that listens was lost");
+        again_and_again(|attempt, before| self.listen_once(attempt, before)).await;
+    }
+
+    /// Listens until that is over; `false` when it could not.
+    async fn listen_once(&self, attempt: usize, before: bool) -> bool {
+        let left = self.left.notified();
+        let connected = timeout(self.links.deadline, self.connect(attempt)).await;
+        let Ok(Ok((sink, stream))) = connected else {
+            self.line.send_replace(Line::Down);
+            return false;
+        };
+        self.line.send_replace(Line::Up(sink.clone()));
+        if before {
+            self.missed_something();
         }
+        self.hear(sink, stream, left).await;
+        self.line.send_replace(Line::Beginning);
+        tracing::debug!("the connection that listens was lost");
+        true
     }
 
     /// Whoever comes later subscribes by itself.

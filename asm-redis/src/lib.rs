@@ -116,6 +116,7 @@ mod hub;
 mod inventory;
 mod keys;
 mod link;
+mod listening;
 mod lock;
 mod record;
 mod scripts;

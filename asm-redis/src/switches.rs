@@ -13,8 +13,9 @@ use redis::{
 use tokio::{runtime::Handle, task::AbortHandle, time::timeout};
 
 use crate::{
-    hub::{Hub, PAUSES, hear},
-    link::{Links, pause_for},
+    hub::Hub,
+    link::Links,
+    listening::{again_and_again, hear},
 };
 
 const CHANNEL: &str = "+switch-master";
@@ -62,27 +63,26 @@ impl Drop for Switches {
 
 impl Watch {
     async fn listen(self) {
-        let (mut failed, mut before) = (0, false);
-        loop {
-            pause_for(PAUSES[failed.min(PAUSES.len() - 1)]).await;
-            let connected = timeout(self.links.deadline, self.connect()).await;
-            let Ok(Ok((sink, stream))) = connected else {
-                failed += 1;
-                continue;
-            };
-            failed = 1;
-            if before {
-                // What was told meanwhile was not heard.
+        again_and_again(|_, before| self.listen_once(before)).await;
+    }
+
+    /// Listens until that is over; `false` when it could not.
+    async fn listen_once(&self, before: bool) -> bool {
+        let deadline = self.links.deadline;
+        let Ok(Ok((sink, stream))) = timeout(deadline, self.connect()).await else {
+            return false;
+        };
+        if before {
+            // What was told meanwhile was not heard.
+            self.leave();
+        }
+        hear(sink, stream, self.silence, deadline, |message| {
+            if self.is_ours(message) {
                 self.leave();
             }
-            before = true;
-            hear(sink, stream, self.silence, self.links.deadline, |message| {
-                if self.is_ours(message) {
-                    self.leave();
-                }
-            })
-            .await;
-        }
+        })
+        .await;
+        true
     }
 
     async fn connect(&self) -> RedisResult<(PubSubSink, PubSubStream)> {
