@@ -2,14 +2,14 @@
 //! targets for a fuzzer that learns.
 
 use std::{
-    fs,
+    env, fs,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
 };
 
 use asm_it::{Mutations, Target, targets};
 
-/// Inputs for each target.
+/// Inputs for each target, or as many as `ASM_INPUTS` says.
 const INPUTS: usize = 200_000;
 
 /// What may be taken beyond the limit.
@@ -44,7 +44,8 @@ fn attack(target: &Target) {
     let mut seeds = (target.seeds)();
     seeds.extend(kept(target.name));
     assert!(!seeds.is_empty(), "{} has no seeds", target.name);
-    let mutations = Mutations::new(seeds.clone(), 71).take(INPUTS);
+    let inputs = env::var("ASM_INPUTS").map_or(INPUTS, |inputs| inputs.parse().expect("a number"));
+    let mutations = Mutations::new(seeds.clone(), 71).take(inputs);
     let mut number = 0;
     for input in seeds.into_iter().chain(mutations) {
         let peak = allocation_counter::measure(|| {

@@ -1,6 +1,7 @@
-//! Eight connections, two hundred requests each, all on one session; each reads, then writes.
+//! Eight connections, two hundred requests each, all on one session; each reads, then writes. Once in
+//! each mode, or as often as `ASM_RACES` says.
 
-use std::sync::Arc;
+use std::{env, sync::Arc};
 
 use asm_session::{LockMode, Sessions};
 use asm_tower::{LazySession, Result, Session, SessionLayer};
@@ -98,6 +99,13 @@ async fn race(storage: &Storage, mode: Option<LockMode>) -> Score {
 }
 
 async fn races(storage: Storage) {
+    let times = env::var("ASM_RACES").map_or(1, |times| times.parse().expect("a number"));
+    for _ in 0..times {
+        in_each_mode(&storage).await;
+    }
+}
+
+async fn in_each_mode(storage: &Storage) {
     let all = (CONNECTIONS * REQUESTS) as u64;
     for mode in [
         None,
@@ -107,7 +115,7 @@ async fn races(storage: Storage) {
         Some(LockMode::Manual),
         Some(LockMode::Off),
     ] {
-        let score = watched(race(&storage, mode)).await;
+        let score = watched(race(storage, mode)).await;
         let name = mode.map_or_else(|| "default".into(), |mode| format!("{mode:?}"));
         println!("{}, {name}: {all} requests, {score:?}", storage.name);
         assert_eq!(score.acknowledged + score.conflicts, all);
