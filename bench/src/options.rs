@@ -49,6 +49,9 @@ pub struct Options {
     bench: bool,
 }
 
+/// Why a row is left out by `--quick`.
+pub const QUICK: &str = "left out of a quick run";
+
 impl Options {
     /// Those of the command line.
     #[must_use]
@@ -62,23 +65,33 @@ impl Options {
         self.rounds.unwrap_or(if self.quick { 3 } else { 7 })
     }
 
-    /// How many sessions there are along a curve, which ends with so many.
-    #[must_use]
-    pub fn sizes(&self, last: u32) -> Vec<u32> {
-        let last = if self.quick { last.min(10_000) } else { last };
+    /// How many sessions there are along a curve, which ends with so many. What is beyond a quick run
+    /// is left out.
+    pub fn sizes(&self, last: u32, left_out: impl FnMut(u32)) -> Vec<u32> {
         let sizes = [1_000, 10_000, 100_000, 1_000_000];
-        sizes.into_iter().filter(|size| *size <= last).collect()
+        let sizes = sizes.into_iter().filter(|size| *size <= last);
+        self.along(sizes, |size| size <= 10_000, left_out)
     }
 
-    /// How many callers there are along a curve.
-    #[must_use]
-    pub fn callers(&self) -> Vec<u32> {
-        let callers: &[u32] = if self.quick {
-            &[1, 16, 256]
-        } else {
-            &[1, 2, 4, 16, 64, 256]
-        };
-        callers.to_vec()
+    /// How many callers there are along a curve. What is beyond a quick run is left out.
+    pub fn callers(&self, left_out: impl FnMut(u32)) -> Vec<u32> {
+        let callers = [1, 2, 4, 16, 64, 256];
+        self.along(
+            callers.into_iter(),
+            |callers| [1, 16, 256].contains(&callers),
+            left_out,
+        )
+    }
+
+    fn along(
+        &self,
+        all: impl Iterator<Item = u32>,
+        quick: impl Fn(u32) -> bool,
+        left_out: impl FnMut(u32),
+    ) -> Vec<u32> {
+        let (here, beyond): (Vec<_>, Vec<_>) = all.partition(|at| !self.quick || quick(*at));
+        beyond.into_iter().for_each(left_out);
+        here
     }
 
     /// Whether this row is to be measured.

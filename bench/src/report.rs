@@ -1,7 +1,7 @@
 //! Rows on their way to their reader.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write},
     path::Path,
 };
@@ -9,12 +9,15 @@ use std::{
 use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 
-use crate::{Options, Row, row::HEADS};
+use crate::{Row, row::HEADS};
 
 /// Rows on their way to their reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
-    lines: Vec<Line>,
+    rows: Vec<Row>,
+    /// Where each row is written as soon as it is measured.
+    file: Option<File>,
+    written: io::Result<()>,
 }
 
 /// A row that this run leaves out.
@@ -48,15 +51,28 @@ enum Line {
 }
 
 impl Report {
+    /// One that writes each row into this file, too, as soon as it is measured.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn new(path: Option<&Path>) -> io::Result<Self> {
+        Ok(Self {
+            rows: Vec::new(),
+            file: path.map(File::create).transpose()?,
+            written: Ok(()),
+        })
+    }
+
     /// One more row.
     pub fn add(&mut self, row: Row) {
         eprintln!("{}", row.cells().join(" | "));
-        self.lines.push(Line::Row(row.into()));
+        self.write(&Line::Row(row.clone().into()));
+        self.rows.push(row);
     }
 
     /// A row that this run leaves out, and why.
     pub fn leave_out(&mut self, id: &str, what: impl Into<String>, why: impl Into<String>) {
-        self.lines.push(Line::Gap(Gap {
+        self.write(&Line::Gap(Gap {
             id: id.into(),
             what: what.into(),
             why: why.into(),
@@ -65,28 +81,31 @@ impl Report {
 
     /// What is to be known of the machine or of a yardstick.
     pub fn note(&mut self, note: impl Into<String>) {
-        self.lines.push(Line::Note { note: note.into() });
+        self.write(&Line::Note { note: note.into() });
     }
 
-    /// Prints the table, and writes the rows if that is wished.
+    /// Prints the table, if there is any row.
     ///
     /// # Errors
-    /// Those of writing.
-    pub fn end(&self, options: &Options) -> io::Result<()> {
-        let rows = self.lines.iter().filter_map(|line| match line {
-            Line::Row(row) => Some(row.cells()),
-            Line::Gap(_) | Line::Note { .. } => None,
-        });
-        let mut table = Table::new();
-        table
-            .load_style(presets::ASCII_MARKDOWN)
-            .set_header(HEADS)
-            .add_rows(rows);
-        writeln!(io::stdout(), "{table}")?;
-        match &options.json {
-            Some(path) => write_lines(path, &self.lines),
-            None => Ok(()),
+    /// The first of writing.
+    pub fn end(self) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            let mut table = Table::new();
+            table
+                .load_style(presets::ASCII_MARKDOWN)
+                .set_header(HEADS)
+                .add_rows(self.rows.iter().map(Row::cells));
+            writeln!(io::stdout(), "{table}")?;
         }
+        self.written
+    }
+
+    fn write(&mut self, line: &Line) {
+        let Some(file) = self.file.as_mut().filter(|_| self.written.is_ok()) else {
+            return;
+        };
+        let line = serde_json::to_string(line).map_err(io::Error::from);
+        self.written = line.and_then(|line| writeln!(file, "{line}"));
     }
 }
 
@@ -113,11 +132,7 @@ impl Measured {
 /// # Errors
 /// Those of writing.
 pub fn write(path: &Path, rows: &[Row]) -> io::Result<()> {
-    write_lines(path, rows)
-}
-
-fn write_lines<T: Serialize>(path: &Path, lines: &[T]) -> io::Result<()> {
-    let lines: Result<Vec<String>, _> = lines.iter().map(serde_json::to_string).collect();
+    let lines: Result<Vec<String>, _> = rows.iter().map(serde_json::to_string).collect();
     fs::write(path, lines?.join("\n") + "\n")
 }
 
@@ -127,12 +142,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mut report = Report::default();
+        let path = std::env::temp_dir().join(format!("asm-bench-{}", std::process::id()));
+        let mut report = Report::new(Some(&path)).expect("a file");
         report.add(Row::zero("Z1", "lost", 0, 7));
         report.leave_out("Z2", "back", "it takes long");
         report.note("C zlib 1.3.1");
-        let path = std::env::temp_dir().join(format!("asm-bench-{}", std::process::id()));
-        write_lines(&path, &report.lines).expect("written");
+        // It has not come to its end.
         let mut measured = Measured::default();
         measured.read(&path).expect("read");
         measured.read(&path).expect("read twice");

@@ -9,11 +9,11 @@ use crate::thread_cpu_time;
 
 /// Lets each contender run once a round, each round beginning with another one. Answers the figures
 /// of each contender, round by round.
-pub fn rounds<C>(
+pub fn rounds<C, T>(
     count: u32,
     contenders: &mut [C],
-    mut measure: impl FnMut(&mut C) -> f64,
-) -> Vec<Vec<f64>> {
+    mut measure: impl FnMut(&mut C) -> T,
+) -> Vec<Vec<T>> {
     let figures = try_rounds(count, contenders, |one| Ok::<_, Infallible>(measure(one)));
     figures.unwrap_or_else(|never| match never {})
 }
@@ -22,12 +22,12 @@ pub fn rounds<C>(
 ///
 /// # Errors
 /// That of the first that fails.
-pub fn try_rounds<C, E>(
+pub fn try_rounds<C, T, E>(
     count: u32,
     contenders: &mut [C],
-    mut measure: impl FnMut(&mut C) -> Result<f64, E>,
-) -> Result<Vec<Vec<f64>>, E> {
-    let mut figures = vec![Vec::new(); contenders.len()];
+    mut measure: impl FnMut(&mut C) -> Result<T, E>,
+) -> Result<Vec<Vec<T>>, E> {
+    let mut figures: Vec<Vec<T>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..count as usize {
         for turn in 0..contenders.len() {
             let place = (round + turn) % contenders.len();

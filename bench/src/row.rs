@@ -31,6 +31,8 @@ pub struct Row {
     pub made: Option<Made>,
     /// Of which curve this is a point, and where on it.
     pub point: Option<Point>,
+    #[serde(skip)]
+    rounds: Vec<f64>,
 }
 
 /// When a run was made, and of what.
@@ -82,6 +84,8 @@ pub enum Unit {
     Percent,
     /// What must not happen, and did.
     Violations,
+    /// A count of its own.
+    Count,
 }
 
 /// What the median is to reach.
@@ -99,42 +103,44 @@ pub enum Goal {
 }
 
 impl Row {
-    /// Our figures and the yardstick's, round by round. No yardstick is an empty one.
+    /// Our figures, round by round.
     ///
     /// # Panics
     /// When there was no round.
     #[must_use]
-    pub fn new(
-        id: &str,
-        what: impl Into<String>,
-        unit: Unit,
-        ours: &[f64],
-        yardstick: &[f64],
-        goal: Goal,
-    ) -> Self {
-        let value = Spread::of(ours);
-        let compared = !yardstick.is_empty();
-        let ratio = compared.then(|| Spread::of_ratios(ours, yardstick));
+    pub fn new(id: &str, what: impl Into<String>, unit: Unit, ours: &[f64], goal: Goal) -> Self {
         Self {
             id: id.into(),
             what: what.into(),
             unit,
-            value,
-            yardstick: compared.then(|| Spread::of(yardstick)),
-            ratio,
+            value: Spread::of(ours),
+            yardstick: None,
+            ratio: None,
             goal,
             n: ours.len() as u64,
             wanted: None,
             made: None,
             point: None,
+            rounds: ours.to_vec(),
         }
+    }
+
+    /// Beside the figures of a yardstick, which had the same rounds.
+    ///
+    /// # Panics
+    /// When it had none.
+    #[must_use]
+    pub fn against(mut self, yardstick: &[f64]) -> Self {
+        self.yardstick = Some(Spread::of(yardstick));
+        self.ratio = Some(Spread::of_ratios(&self.rounds, yardstick));
+        self
     }
 
     /// So many violations in so many tries, where there should be none.
     #[must_use]
     pub fn zero(id: &str, what: impl Into<String>, violations: u64, tries: u64) -> Self {
         let (violations, none) = ([violations as f64], Goal::AtMost(0.0));
-        Self::new(id, what, Unit::Violations, &violations, &[], none).tries(tries)
+        Self::new(id, what, Unit::Violations, &violations, none).tries(tries)
     }
 
     /// Out of so many tries, whatever the rounds.
@@ -274,6 +280,7 @@ impl Unit {
             Self::Times => "times",
             Self::Percent => "percent",
             Self::Violations => "violations",
+            Self::Count => "count",
         }
     }
 
@@ -288,7 +295,7 @@ impl Unit {
             Self::Milliseconds => format!("{value:.3} ms"),
             Self::Times => format!("{value:.3} x"),
             Self::Percent => format!("{value:.1} %"),
-            Self::Violations => format!("{value}"),
+            Self::Violations | Self::Count => format!("{value}"),
         }
     }
 }
@@ -320,13 +327,13 @@ mod tests {
 
     #[test]
     fn what_is_too_slow_is_missed_and_not_broken() {
-        let row = |goal| Row::new("R3", "cycles", Unit::PerSecond, &[1.0], &[2.0], goal);
+        let row = |goal| Row::new("R3", "cycles", Unit::PerSecond, &[1.0], goal).against(&[2.0]);
         let slow = row(Goal::RatioAtLeast(0.85));
         assert_eq!(slow.verdict(), Verdict::Missed);
         assert!(!slow.is_broken() && !slow.is_met());
         assert_eq!(row(Goal::None).verdict(), Verdict::NoGoal);
         assert!(row(Goal::None).is_met());
-        let lost = |goal| Row::new("P3", "lost", Unit::Percent, &[0.2], &[], goal);
+        let lost = |goal| Row::new("P3", "lost", Unit::Percent, &[0.2], goal);
         assert!(lost(Goal::AtMost(0.0)).is_broken() && !lost(Goal::None).is_broken());
     }
 

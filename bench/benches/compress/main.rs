@@ -13,25 +13,18 @@ use asm_core::{Codec, CodecContext, Encoded, Key, Part};
 use bytes::Bytes;
 
 fn main() -> ExitCode {
-    match measure(&Options::read()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("compress: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("compress", measure)
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::default();
-    rows::rows(options, &mut report);
+fn measure(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
+    rows::rows(options, report)?;
     if options.wants("table") {
         table::print(options)?;
     }
     if options.wants("backends") {
         backends::print(options)?;
     }
-    Ok(report.end(options)?)
+    Ok(())
 }
 
 /// How long one contender runs at a time: short, so that a neighbour disturbs few.

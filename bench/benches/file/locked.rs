@@ -45,14 +45,9 @@ pub(crate) fn cycle(
         Box::new(|| each(|| runtime.block_on(bare.locked_cycle(pick(SESSIONS))))),
     ];
     let figures = rounds(options.rounds(), &mut turns, |turn| turn());
-    report.add(Row::new(
-        "F3",
-        "locked cycle, 1 caller, against flock + read, write + rename + unlock on a thread",
-        Unit::Milliseconds,
-        &figures[0],
-        &figures[1],
-        Goal::None,
-    ));
+    let what = "locked cycle, 1 caller, against flock + read, write + rename + unlock on a thread";
+    let row = Row::new("F3", what, Unit::Milliseconds, &figures[0], Goal::None);
+    report.add(row.against(&figures[1]));
 }
 
 impl Root {
@@ -129,8 +124,8 @@ pub(crate) fn handoff(
         for (part, figures) in [("p50", &median[..]), ("p99", &rare[..])] {
             let what = format!("hand-off between two processes, {part}, against {yardstick}");
             let (ours, theirs) = (&figures[0], &figures[place + 1]);
-            let unit = Unit::Milliseconds;
-            report.add(Row::new("F4", what, unit, ours, theirs, Goal::None));
+            let row = Row::new("F4", what, Unit::Milliseconds, ours, Goal::None);
+            report.add(row.against(theirs));
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Rows F1 to F4: what the file driver costs, against the same calls of the standard library. Row G3:
-//! what becomes of that with more sessions.
+//! Rows F1 to F4: what the file driver costs, against the same calls of the standard library. Rows G3 and
+//! G8: what becomes of that with more sessions and callers.
 
 mod locked;
 
@@ -9,10 +9,12 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, key, op, rounds, seconds_for_one, stamp};
+use asm_bench::{
+    Goal, Options, QUICK, Report, Row, Unit, callers, key, op, rounds, seconds_for_one, stamp,
+};
 use asm_core::{Create, Guard, Open, Opened, Save, SessionStore, Snapshot, Version, Written};
 use asm_file::{Durability, FileDriver};
 use tokio::{
@@ -24,52 +26,50 @@ const DATA: [u8; 1024] = [b'x'; 1024];
 /// How long one contender runs at a time.
 const TURN: Duration = Duration::from_millis(300);
 const SESSIONS: u32 = 1000;
+/// How many read at a time.
+const TASKS: u32 = 16;
 const MANY: u32 = 100_000;
+/// Making them takes minutes.
+const MOST: u32 = 1_000_000;
 const TTL: Duration = Duration::from_secs(3600);
 
 type Turn<'a> = Box<dyn FnMut() -> f64 + 'a>;
 
 fn main() -> ExitCode {
-    let options = Options::read();
-    let done = match &options.child {
-        Some(argument) => locked::child(argument),
-        None => measure(&options),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("file: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("file", measure)
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::default();
+fn measure(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
+    if let Some(argument) = &options.child {
+        return locked::child(argument);
+    }
     let place = tempfile::tempdir()?;
     let runtime = runtime()?;
     let levels = [Durability::Atomic, Durability::Data, Durability::Full];
     let roots = levels.map(|level| Root::new(place.path(), level, SESSIONS, &runtime));
     let bare = Bare::new(place.path())?;
     if options.wants("F1") {
-        read(options, &mut report, &runtime, &roots[0], &bare);
+        read(options, report, &runtime, &roots[0], &bare);
         for (root, level) in roots.iter().zip(levels) {
-            save(options, &mut report, &runtime, root, &bare, level);
+            save(options, report, &runtime, root, &bare, level);
         }
     }
     if options.wants("F1") || options.wants("G3") {
-        growth(options, &mut report, &runtime, place.path());
+        growth(options, report, &runtime, place.path());
+    }
+    if options.wants("G8") {
+        by_callers(options, report, &runtime, &roots[0], &bare);
     }
     if options.wants("F2") {
-        parallel(options, &mut report, &runtime, &roots[0], &bare);
+        parallel(options, report, &runtime, &roots[0], &bare);
     }
     if options.wants("F3") {
-        locked::cycle(options, &mut report, &runtime, &roots[0], &bare);
+        locked::cycle(options, report, &runtime, &roots[0], &bare);
     }
     if options.wants("F4") {
-        locked::handoff(options, &mut report, &runtime, place.path())?;
+        locked::handoff(options, report, &runtime, place.path())?;
     }
-    Ok(report.end(options)?)
+    Ok(())
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -92,14 +92,8 @@ fn read(options: &Options, report: &mut Report, runtime: &Runtime, root: &Root, 
     for (yardstick, theirs) in yardsticks.into_iter().zip(&figures[1..]) {
         let what = format!("read, 1 caller, against {yardstick}");
         let goal = Goal::RatioAtMost(1.3);
-        report.add(Row::new(
-            "F1",
-            what,
-            Unit::Milliseconds,
-            &figures[0],
-            theirs,
-            goal,
-        ));
+        let row = Row::new("F1", what, Unit::Milliseconds, &figures[0], goal);
+        report.add(row.against(theirs));
     }
 }
 
@@ -127,14 +121,8 @@ fn save(
     let figures = rounds(options.rounds(), &mut turns, |turn| turn());
     let what = format!("save, {level:?}, against write + rename on a thread, synced alike");
     let goal = Goal::RatioAtMost(1.3);
-    report.add(Row::new(
-        "F1",
-        what,
-        Unit::Milliseconds,
-        &figures[0],
-        &figures[1],
-        goal,
-    ));
+    let row = Row::new("F1", what, Unit::Milliseconds, &figures[0], goal);
+    report.add(row.against(&figures[1]));
 }
 
 /// The same number of them is in use: a file that is replaced while the last one is still on its way to
@@ -149,60 +137,100 @@ fn cycle(runtime: &Runtime, root: &Root) -> f64 {
 
 /// All new: a file system remembers for minutes where files were removed, and is slower there.
 fn growth(options: &Options, report: &mut Report, runtime: &Runtime, place: &Path) {
-    let sizes = options.sizes(MANY);
+    let what = |size| format!("file: open + save among {size} sessions in one root, against 1000");
+    let last = if options.long { MOST } else { MANY };
+    let sizes = options.sizes(last, |size| report.leave_out("G3", what(size), QUICK));
+    if last < MOST {
+        let why = "left out but in a run that takes hours";
+        report.leave_out("G3", what(MOST), why);
+    }
     let new = |size: &u32| {
         let place = place.join(size.to_string());
         Root::new(&place, Durability::Atomic, *size, runtime)
     };
     let mut roots: Vec<Root> = sizes.iter().map(new).collect();
     let figures = rounds(options.rounds(), &mut roots, |root| cycle(runtime, root));
+    let row = |id, what, ours: &[f64], goal| {
+        Row::new(id, what, Unit::Milliseconds, ours, goal).against(&figures[0])
+    };
     for (size, ours) in sizes.iter().zip(&figures) {
-        let row = |id, goal| {
-            let what = format!("file: open + save among {size} sessions in one root, against 1000");
-            let unit = Unit::Milliseconds;
-            Row::new(id, what, unit, ours, &figures[0], goal)
-        };
         if options.wants("G3") {
-            let point = row("G3", Goal::None).point("file", "sessions", (*size).into());
-            report.add(point);
+            let row = row("G3", what(*size), ours, Goal::None);
+            report.add(row.point("file", "sessions", (*size).into()));
         }
-        if options.wants("F1") && size == sizes.last().unwrap_or(&0) {
-            report.add(row("F1", Goal::RatioAtMost(1.5)));
-        }
+    }
+    if let Some(most) = figures.last().filter(|_| options.wants("F1")) {
+        let what = "file: open + save among the most sessions of G3, against 1000".to_owned();
+        report.add(row("F1", what, most, Goal::RatioAtMost(1.5)));
+    }
+}
+
+/// Each with sessions of its own.
+fn by_callers(options: &Options, report: &mut Report, runtime: &Runtime, root: &Root, bare: &Bare) {
+    let what = |callers| {
+        format!(
+            "file: open + save, {callers} callers, against read, and write + rename, on threads"
+        )
+    };
+    for count in options.callers(|callers| report.leave_out("G8", what(callers), QUICK)) {
+        let own = move |caller: u32, turn: u32| caller + turn % (SESSIONS / count) * count;
+        let mut turns: [Turn<'_>; 2] = [
+            Box::new(|| {
+                let root = root.clone();
+                let done = callers(count, TURN, move |caller, turn| {
+                    let root = root.clone();
+                    async move {
+                        let session = own(caller, turn);
+                        let version = root.read(session).await.version;
+                        root.save(session, version).await;
+                    }
+                });
+                runtime.block_on(done).rate()
+            }),
+            Box::new(|| {
+                let bare = bare.clone();
+                let done = callers(count, TURN, move |caller, turn| {
+                    let bare = bare.clone();
+                    async move {
+                        let session = own(caller, turn);
+                        bare.read(session).await;
+                        bare.write(session, Durability::Atomic).await;
+                    }
+                });
+                runtime.block_on(done).rate()
+            }),
+        ];
+        let figures = rounds(options.rounds(), &mut turns, |turn| turn());
+        let row = Row::new("G8", what(count), Unit::PerSecond, &figures[0], Goal::None);
+        let row = row.against(&figures[1]);
+        report.add(row.point("file", "callers", count.into()));
     }
 }
 
 fn parallel(options: &Options, report: &mut Report, runtime: &Runtime, root: &Root, bare: &Bare) {
     let mut turns: [Turn<'_>; 2] = [
         Box::new(|| {
-            let driver = root.driver.clone();
-            rate(runtime, move || {
-                let driver = driver.clone();
-                async move {
-                    let opened = driver.open(&key(pick(SESSIONS)), Open { lock: None }).await;
-                    assert!(matches!(opened, Ok(Opened::Found { .. })));
-                }
-            })
+            let root = root.clone();
+            let done = callers(TASKS, TURN, move |_, _| {
+                let root = root.clone();
+                async move { drop(root.read(pick(SESSIONS)).await) }
+            });
+            runtime.block_on(done).rate()
         }),
         Box::new(|| {
             let bare = bare.clone();
-            rate(runtime, move || {
+            let done = callers(TASKS, TURN, move |_, _| {
                 let bare = bare.clone();
                 async move { bare.read(pick(SESSIONS)).await }
-            })
+            });
+            runtime.block_on(done).rate()
         }),
     ];
     let figures = rounds(options.rounds(), &mut turns, |turn| turn());
     let what = "read, 16 tasks, against spawn_blocking(fs::read)";
     let goal = Goal::RatioAtLeast(0.9);
-    report.add(Row::new(
-        "F2",
-        what,
-        Unit::PerSecond,
-        &figures[0],
-        &figures[1],
-        goal,
-    ));
+    let row = Row::new("F2", what, Unit::PerSecond, &figures[0], goal);
+    report.add(row.against(&figures[1]));
 }
 
 /// Milliseconds for one, over one turn.
@@ -210,37 +238,12 @@ fn each<T>(once: impl FnMut() -> T) -> f64 {
     1e3 * seconds_for_one(TURN, once)
 }
 
-/// How many a second 16 tasks do, over one turn.
-fn rate<F>(runtime: &Runtime, once: impl Fn() -> F + Clone + Send + 'static) -> f64
-where
-    F: Future<Output = ()> + Send,
-{
-    runtime.block_on(async {
-        let began = Instant::now();
-        let tasks = (0..16).map(|_| {
-            let once = once.clone();
-            tokio::spawn(async move {
-                let mut count = 0;
-                while began.elapsed() < TURN {
-                    once().await;
-                    count += 1;
-                }
-                count
-            })
-        });
-        let mut count = 0;
-        for task in tasks.collect::<Vec<_>>() {
-            count += task.await.expect("a task that does not fail");
-        }
-        f64::from(count) / began.elapsed().as_secs_f64()
-    })
-}
-
 fn pick(of: u32) -> u32 {
     fastrand::u32(..of)
 }
 
 /// Sessions of 1 KiB in the driver.
+#[derive(Clone)]
 struct Root {
     driver: FileDriver,
 }

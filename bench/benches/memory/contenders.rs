@@ -2,6 +2,7 @@
 
 use std::{
     collections::hash_map::RandomState,
+    error::Error,
     hash::BuildHasher,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,6 +13,7 @@ use asm_core::{
     SessionStore as _, Stamp, Written,
 };
 use asm_memory::MemoryDriver;
+use asm_session::{Client, IdUpdate, Sessions};
 use bytes::Bytes;
 use dashmap::DashMap;
 use fastrand::Rng;
@@ -109,6 +111,51 @@ pub(crate) async fn create<D: Driver + ?Sized>(driver: &D, key: u128, data: &[u8
     assert!(matches!(created, Ok(Created::Done { .. })), "{created:?}");
 }
 
+/// Sessions of values, as an application holds them: it presents an id.
+#[derive(Clone)]
+pub(crate) struct OfSessions {
+    sessions: Sessions,
+    ids: Arc<[String]>,
+    text: Arc<str>,
+}
+
+impl OfSessions {
+    /// So many of them, with these bytes as a text.
+    pub(crate) async fn new(count: usize, data: &[u8]) -> Result<Self, Box<dyn Error>> {
+        let driver = MemoryDriver::builder().max_sessions(10_000_000).build();
+        let sessions = Sessions::builder(driver).build()?;
+        let text = String::from_utf8(data.to_vec())?;
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let mut session = sessions.create(&Client::default())?;
+            session.insert("data", &text)?;
+            session.close().await?;
+            let IdUpdate::Issue(id) = session.id_update() else {
+                return Err("a new session issues its id".into());
+            };
+            ids.push(id.expose().to_string());
+        }
+        Ok(Self {
+            sessions,
+            ids: ids.into(),
+            text: text.into(),
+        })
+    }
+}
+
+impl Contender for OfSessions {
+    async fn create(&self, _: u128, _: &[u8]) {}
+
+    async fn cycle(&self, key: u128, _: &[u8], _: &mut Rng) {
+        let id = &self.ids[key as usize % self.ids.len()];
+        let opened = self.sessions.open(id, &Client::default()).await;
+        let mut session = opened.expect("the session is there");
+        session.insert("data", &*self.text).expect("a text");
+        // With two writers now and then both mean the same session; then theirs is merged.
+        session.close().await.expect("saved");
+    }
+}
+
 /// A lock-free map of bytes: no lifetimes, versions or guards.
 #[derive(Clone, Default)]
 pub(crate) struct LockFreeMap(Arc<DashMap<u128, Bytes>>);
@@ -166,28 +213,38 @@ impl ShardedMap {
 }
 
 /// The memory store of tower-sessions: whole records, unguarded.
-#[derive(Clone, Default)]
-pub(crate) struct TowerSessions(MemoryStore);
+#[derive(Clone)]
+pub(crate) struct TowerSessions {
+    store: MemoryStore,
+    value: Value,
+}
 
-impl Contender for TowerSessions {
-    async fn create(&self, key: u128, data: &[u8]) {
-        let record = Record {
-            id: Id(key.cast_signed()),
-            data: [("data".to_owned(), text(data))].into(),
-            expiry_date: OffsetDateTime::now_utc() + TTL,
-        };
-        self.0.save(&record).await.expect("saved");
-    }
-
-    async fn cycle(&self, key: u128, data: &[u8], _: &mut Rng) {
-        let loaded = self.0.load(&Id(key.cast_signed())).await.expect("loaded");
-        let mut record = loaded.expect("the session is there");
-        record.data.insert("data".to_owned(), text(data));
-        record.expiry_date = OffsetDateTime::now_utc() + TTL;
-        self.0.save(&record).await.expect("saved");
+impl TowerSessions {
+    /// Whose sessions hold these bytes as a text.
+    pub(crate) fn new(data: &[u8]) -> Self {
+        Self {
+            store: MemoryStore::default(),
+            value: Value::String(String::from_utf8_lossy(data).into_owned()),
+        }
     }
 }
 
-fn text(data: &[u8]) -> Value {
-    Value::String(String::from_utf8_lossy(data).into_owned())
+impl Contender for TowerSessions {
+    async fn create(&self, key: u128, _: &[u8]) {
+        let record = Record {
+            id: Id(key.cast_signed()),
+            data: [("data".to_owned(), self.value.clone())].into(),
+            expiry_date: OffsetDateTime::now_utc() + TTL,
+        };
+        self.store.save(&record).await.expect("saved");
+    }
+
+    async fn cycle(&self, key: u128, _: &[u8], _: &mut Rng) {
+        let id = Id(key.cast_signed());
+        let loaded = self.store.load(&id).await.expect("loaded");
+        let mut record = loaded.expect("the session is there");
+        record.data.insert("data".to_owned(), self.value.clone());
+        record.expiry_date = OffsetDateTime::now_utc() + TTL;
+        self.store.save(&record).await.expect("saved");
+    }
 }

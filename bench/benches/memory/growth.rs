@@ -1,7 +1,8 @@
 //! G1 and G4: more sessions, more callers.
 
-use std::{io, sync::Arc};
+use std::{error::Error, sync::Arc};
 
+use asm_bench::QUICK;
 use asm_bench::{Goal, Options, Report, Row, Unit, rounds};
 use tokio::runtime::Runtime;
 
@@ -14,7 +15,7 @@ use crate::{
 const AMONG: u32 = 100_000;
 
 /// Adds the rows.
-pub(crate) fn rows(options: &Options, report: &mut Report) -> io::Result<()> {
+pub(crate) fn rows(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
     if options.wants("G1") {
         by_sessions(options, report)?;
     }
@@ -24,9 +25,10 @@ pub(crate) fn rows(options: &Options, report: &mut Report) -> io::Result<()> {
     Ok(())
 }
 
-fn by_sessions(options: &Options, report: &mut Report) -> io::Result<()> {
+fn by_sessions(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let one = runtime(1)?;
-    let sizes = options.sizes(1_000_000);
+    let what = |size| format!("memory: open + save among {size} sessions, against 1000");
+    let sizes = options.sizes(1_000_000, |size| report.leave_out("G1", what(size), QUICK));
     let mut stores: Vec<_> = sizes
         .iter()
         .map(|size| filled(&one, Ours::new(), *size))
@@ -35,15 +37,14 @@ fn by_sessions(options: &Options, report: &mut Report) -> io::Result<()> {
         1e3 / rate(&one, 1, store, keys)
     });
     for (size, ours) in sizes.iter().zip(&figures) {
-        let what = format!("memory: open + save among {size} sessions, against 1000");
-        let (unit, goal) = (Unit::Milliseconds, Goal::None);
-        let row = Row::new("G1", what, unit, ours, &figures[0], goal);
+        let row = Row::new("G1", what(*size), Unit::Milliseconds, ours, Goal::None);
+        let row = row.against(&figures[0]);
         report.add(row.point("memory", "sessions", (*size).into()));
     }
     Ok(())
 }
 
-fn by_callers(options: &Options, report: &mut Report) -> io::Result<()> {
+fn by_callers(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let two = runtime(2)?;
     let (ours, keys) = filled(&two, Ours::new(), AMONG);
     let (map, _) = filled(&two, LockFreeMap::default(), 0);
@@ -52,16 +53,22 @@ fn by_callers(options: &Options, report: &mut Report) -> io::Result<()> {
             map.create(*key, &DATA).await;
         }
     });
-    for callers in options.callers() {
-        let tasks = callers as usize;
+    let what =
+        |callers| format!("memory: open + save, {callers} callers on 2 threads, against DashMap");
+    for callers in options.callers(|callers| report.leave_out("G4", what(callers), QUICK)) {
         let mut turns: [Box<dyn FnMut() -> f64>; 2] = [
-            Box::new(|| rate(&two, tasks, &ours, &keys)),
-            Box::new(|| rate(&two, tasks, &map, &keys)),
+            Box::new(|| rate(&two, callers, &ours, &keys)),
+            Box::new(|| rate(&two, callers, &map, &keys)),
         ];
         let figures = rounds(options.rounds(), &mut turns, |turn| turn());
-        let what = format!("memory: open + save, {callers} callers on 2 threads, against DashMap");
-        let (unit, goal) = (Unit::PerSecond, Goal::None);
-        let row = Row::new("G4", what, unit, &figures[0], &figures[1], goal);
+        let row = Row::new(
+            "G4",
+            what(callers),
+            Unit::PerSecond,
+            &figures[0],
+            Goal::None,
+        );
+        let row = row.against(&figures[1]);
         report.add(row.point("memory", "callers", callers.into()));
     }
     Ok(())

@@ -12,25 +12,15 @@ use std::{error::Error, process::ExitCode};
 use asm_bench::{Options, Report};
 
 fn main() -> ExitCode {
-    let options = Options::read();
-    let done = match &options.child {
-        Some(contender) => size::child(contender),
-        None => measure(&options),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("memory: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("memory", measure)
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::default();
-    speed::rows(options, &mut report)?;
-    size::row(options, &mut report)?;
-    pause::row(options, &mut report)?;
-    growth::rows(options, &mut report)?;
-    Ok(report.end(options)?)
+fn measure(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
+    if let Some(contender) = &options.child {
+        return size::child(contender);
+    }
+    speed::rows(options, report)?;
+    size::row(options, report)?;
+    pause::row(options, report)?;
+    growth::rows(options, report)
 }

@@ -50,19 +50,17 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
         )]
         calm.push(longest_open(&driver, || thread::sleep(took)));
     }
-    let rows = [
-        // No open can wait longer for it than it is at work.
-        ("longest step of a sweep, CPU time", steps, &[][..]),
-        ("longest open during it, against no sweep", swept, &calm),
-    ];
-    for (what, ours, yardstick) in rows {
+    let row = |id, what: &str, figures: &[f64], goal| {
         let what = format!("{what}, 10^6 sessions, half of them over");
-        let (unit, goal) = (Unit::Milliseconds, Goal::AtMost(2.0));
-        report.add(Row::new("M4", what, unit, &ours, yardstick, goal));
-    }
-    let what = "memory: a whole sweep of 10^6 sessions, half of them over, while others open";
-    let (unit, goal) = (Unit::Milliseconds, Goal::None);
-    report.add(Row::new("G7", what, unit, &sweeps, &[], goal));
+        Row::new(id, what, Unit::Milliseconds, figures, goal)
+    };
+    let most = Goal::AtMost(2.0);
+    // No open can wait longer for it than it is at work.
+    report.add(row("M4", "longest step of a sweep, CPU time", &steps, most));
+    let what = "longest open during it, against no sweep";
+    report.add(row("M4", what, &swept, most).against(&calm));
+    let what = "memory: a whole sweep while others open";
+    report.add(row("G7", what, &sweeps, Goal::None));
     Ok(())
 }
 

@@ -31,14 +31,7 @@ pub(crate) fn row(options: &Options, report: &mut Report) -> Result<(), Box<dyn 
         let what =
             format!("memory per session of 200 B, 10^6 of them, {what}, against a sharded map");
         let goal = Goal::RatioAtMost(1.2);
-        report.add(Row::new(
-            "M3",
-            what,
-            Unit::Bytes,
-            &figures[0],
-            &figures[1],
-            goal,
-        ));
+        report.add(Row::new("M3", what, Unit::Bytes, &figures[0], goal).against(&figures[1]));
     }
     Ok(())
 }

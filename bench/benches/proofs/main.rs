@@ -7,6 +7,7 @@ mod table;
 mod tests;
 
 use std::{
+    error::Error,
     fs::{self, File},
     io::Write,
     path::Path,
@@ -18,22 +19,18 @@ use std::{
     thread,
 };
 
-use asm_bench::{Made, Options, Report, Row};
+use asm_bench::{Made, Options, QUICK, Report, Row};
 use table::{PROOFS, Proof};
 use tests::{Count, Failure, Tests};
 use time::OffsetDateTime;
 
 fn main() -> ExitCode {
-    match measure(&Options::read()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("proofs: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("proofs", |options, report| {
+        measure(options, report).map_err(|error| error as Box<dyn Error>)
+    })
 }
 
-fn measure(options: &Options) -> Result<(), Failure> {
+fn measure(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let mut wanted: Vec<(usize, &Proof)> = PROOFS
         .iter()
         .filter_map(|proof| Some((options.place(proof.id, proof.what)?, proof)))
@@ -53,7 +50,6 @@ fn measure(options: &Options) -> Result<(), Failure> {
         None => tried(options, &run, record.as_ref())?,
     };
 
-    let mut report = Report::default();
     let (mut silent, mut broken) = (Vec::new(), Vec::new());
     for (proof, count) in counts {
         if count.violations > 0 {
@@ -65,9 +61,8 @@ fn measure(options: &Options) -> Result<(), Failure> {
         }
     }
     for proof in left {
-        report.leave_out(proof.id, proof.part(), "left out of a quick run");
+        report.leave_out(proof.id, proof.part(), QUICK);
     }
-    report.end(options)?;
     match (&silent[..], &broken[..]) {
         ([], []) => Ok(()),
         ([], _) => Err(format!("it happened: {}", broken.join("; ")).into()),

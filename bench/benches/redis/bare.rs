@@ -37,6 +37,8 @@ pub(crate) enum Way {
     Scripts,
     /// By SET NX, with a GET behind it.
     Pipeline,
+    /// Not at all: a GET, then a SET.
+    None,
 }
 
 impl Bare {
@@ -95,8 +97,18 @@ impl Bare {
                     .expect("an answer");
                 answers.1.filter(|_| answers.0.is_some())
             }
+            Way::None => {
+                let mut cmd = redis::cmd("GET");
+                cmd.arg(&record);
+                cmd.query_async(&mut self.connection)
+                    .await
+                    .expect("an answer")
+            }
         };
         assert!(found.is_some(), "a lock that is free, and a record");
+        if way == Way::None {
+            return self.store(session, data).await;
+        }
         let mut cmd = redis::cmd("EVALSHA");
         cmd.arg(&*self.save).arg(2).arg(&record).arg(&lock);
         cmd.arg(&token).arg(data).arg(3_600_000);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, cpu_time, key, op, quantile, rounds, stamp};
+use asm_bench::{Goal, Options, Report, Row, Unit, callers, key, op, quantile, rounds, stamp};
 use asm_core::{
     Claim, Create, Guard, Label, LockToken, Open, OpenLock, Opened, OpenedLock, Save, SessionStore,
     Snapshot, Written,
@@ -38,88 +38,108 @@ pub(crate) fn measure(
     runtime: &Runtime,
     server: &Server,
 ) -> Result<(), Box<dyn Error>> {
-    let rows = ["R2", "R3", "R4", "R5"];
-    if !rows.iter().any(|row| options.wants(row)) {
+    let together = ["R3", "R4", "R5"].iter().any(|row| options.wants(row));
+    if !together && !options.wants("R2") {
         return Ok(());
     }
-    let (driver, mut bare) = runtime.block_on(async {
-        let driver = RedisDriver::connect(server.url()).await?;
-        let bare = Bare::new(server).await?;
-        Ok::<_, Box<dyn Error>>((driver, bare))
-    })?;
-    runtime.block_on(async {
-        for session in 0..SESSIONS {
-            create(&driver, session).await;
-            bare.store(session, &DATA).await;
-        }
-    });
-    let mut contenders = [
+    let mut contenders = runtime.block_on(contenders(server))?;
+    if options.wants("R2") {
+        one_caller(options, report, runtime, &mut contenders);
+    }
+    if together {
+        many_callers(options, report, runtime, server, &mut contenders);
+    }
+    Ok(())
+}
+
+/// Ours; and bare ones, with a lock in two ways and without any.
+async fn contenders(server: &Server) -> Result<[Contender; 4], Box<dyn Error>> {
+    let driver = RedisDriver::connect(server.url()).await?;
+    let mut bare = Bare::new(server).await?;
+    for session in 0..SESSIONS {
+        create(&driver, session).await;
+        bare.store(session, &DATA).await;
+    }
+    Ok([
         Contender::Ours(driver),
         Contender::Bare(bare.clone(), Way::Scripts),
-        Contender::Bare(bare, Way::Pipeline),
-    ];
-    if options.wants("R2") {
-        let figures = rounds(options.rounds(), &mut contenders, |one| {
-            runtime.block_on(median_of_one(one, SESSIONS))
-        });
-        let what = "locked cycle, 1 caller, p50, against a bare pair of scripts";
-        report.add(Row::new(
-            "R2",
-            what,
-            Unit::Milliseconds,
-            &figures[0],
-            &figures[1],
-            Goal::RatioAtMost(1.10),
-        ));
-    }
-    if !rows[1..].iter().any(|row| options.wants(row)) {
-        return Ok(());
-    }
-    let (mut client, mut served) = ([vec![], vec![], vec![]], [vec![], vec![], vec![]]);
-    let rates = rounds(options.rounds(), &mut contenders, |one| {
-        let index = match one {
-            Contender::Ours(_) => 0,
-            Contender::Bare(_, Way::Scripts) => 1,
-            Contender::Bare(_, Way::Pipeline) => 2,
-        };
-        let turn = turn(runtime, server, one);
-        client[index].push(turn.client);
-        served[index].push(turn.served);
-        turn.rate
+        Contender::Bare(bare.clone(), Way::Pipeline),
+        Contender::Bare(bare, Way::None),
+    ])
+}
+
+fn one_caller(
+    options: &Options,
+    report: &mut Report,
+    runtime: &Runtime,
+    contenders: &mut [Contender; 4],
+) {
+    let figures = rounds(options.rounds(), &mut contenders[..2], |one| {
+        runtime.block_on(median_of_one(one, SESSIONS))
     });
-    report.add(Row::new(
-        "R3",
-        "locked cycle, 64 callers, against a bare pair of scripts",
-        Unit::PerSecond,
-        &rates[0],
-        &rates[1],
-        Goal::RatioAtLeast(0.85),
-    ));
-    report.add(Row::new(
-        "R4",
-        "client CPU for a locked cycle, the same",
-        Unit::Milliseconds,
-        &client[0],
-        &client[1],
-        Goal::RatioAtMost(1.5),
-    ));
-    report.add(Row::new(
-        "R5",
-        "server CPU for a locked cycle, against a bare pair of scripts",
-        Unit::Milliseconds,
-        &served[0],
-        &served[1],
-        Goal::RatioAtMost(1.15),
-    ));
-    report.add(Row::new(
-        "R5",
-        "the same, against [SET NX PX, GET] and a scripted save",
-        Unit::Milliseconds,
-        &served[0],
-        &served[2],
-        Goal::RatioAtMost(1.15),
-    ));
-    Ok(())
+    let what = "locked cycle, 1 caller, p50, against a bare pair of scripts";
+    let goal = Goal::RatioAtMost(1.10);
+    let row = Row::new("R2", what, Unit::Milliseconds, &figures[0], goal);
+    report.add(row.against(&figures[1]));
+}
+
+fn many_callers(
+    options: &Options,
+    report: &mut Report,
+    runtime: &Runtime,
+    server: &Server,
+    contenders: &mut [Contender; 4],
+) {
+    let turns = rounds(options.rounds(), contenders, |one| {
+        let one = one.clone();
+        many(runtime, server, CALLERS, move |caller, count| {
+            let one = one.clone();
+            async move { one.cycle(session(CALLERS, caller, count)).await }
+        })
+    });
+    let of = |place: usize, figure: fn(&Turn) -> f64| -> Vec<f64> {
+        turns[place].iter().map(figure).collect()
+    };
+    let [ours, scripts, pipeline, unlocked] = [0, 1, 2, 3];
+    let rate: fn(&Turn) -> f64 = |turn| turn.rate;
+    let client: fn(&Turn) -> f64 = |turn| turn.client;
+    let served: fn(&Turn) -> f64 = |turn| turn.served;
+    let rows = [
+        (
+            "R3",
+            "locked cycle, 64 callers, against a bare pair of scripts",
+            (Unit::PerSecond, rate, ours, scripts),
+            Goal::RatioAtLeast(0.85),
+        ),
+        (
+            "R4",
+            "client CPU for a locked cycle, the same",
+            (Unit::Milliseconds, client, ours, scripts),
+            Goal::RatioAtMost(1.5),
+        ),
+        (
+            "R5",
+            "server CPU for a locked cycle, against a bare pair of scripts",
+            (Unit::Milliseconds, served, ours, scripts),
+            Goal::RatioAtMost(1.15),
+        ),
+        (
+            "R5",
+            "the same, against [SET NX PX, GET] and a scripted save",
+            (Unit::Milliseconds, served, ours, pipeline),
+            Goal::RatioAtMost(1.15),
+        ),
+        (
+            "R5",
+            "GET and SET alone, which check nothing, against a bare pair of scripts",
+            (Unit::Milliseconds, served, unlocked, scripts),
+            Goal::None,
+        ),
+    ];
+    for (id, what, (unit, figure, whose, yardstick), goal) in rows {
+        let row = Row::new(id, what, unit, &of(whose, figure), goal);
+        report.add(row.against(&of(yardstick, figure)));
+    }
 }
 
 /// What one turn of many callers gave: cycles in a second, and CPU for each in milliseconds, here
@@ -130,48 +150,22 @@ pub(crate) struct Turn {
     pub(crate) served: f64,
 }
 
-fn turn(runtime: &Runtime, server: &Server, contender: &Contender) -> Turn {
-    let contender = contender.clone();
-    many(runtime, server, CALLERS, move |caller, count| {
-        let contender = contender.clone();
-        async move { contender.cycle(session(CALLERS, caller, count)).await }
-    })
-}
-
 /// Lets so many callers go round for a while.
 pub(crate) fn many<F>(
     runtime: &Runtime,
     server: &Server,
-    callers: NonZeroU32,
+    count: NonZeroU32,
     once: impl Fn(u32, u32) -> F + Clone + Send + 'static,
 ) -> Turn
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (cpu, served, began) = (cpu_time(), server_cpu(server), Instant::now());
-    let count: u32 = runtime.block_on(async {
-        let tasks = (0..callers.get()).map(|number| {
-            let once = once.clone();
-            tokio::spawn(async move {
-                let mut count = 0;
-                while began.elapsed() < TURN {
-                    once(number, count).await;
-                    count += 1;
-                }
-                count
-            })
-        });
-        let mut count = 0;
-        for task in tasks.collect::<Vec<_>>() {
-            count += task.await.expect("a task that does not fail");
-        }
-        count
-    });
-    let (took, count) = (began.elapsed(), f64::from(count));
+    let served = server_cpu(server);
+    let done = runtime.block_on(callers(count.get(), TURN, once));
     Turn {
-        rate: count / took.as_secs_f64(),
-        client: (cpu_time() - cpu).as_secs_f64() * 1e3 / count,
-        served: (server_cpu(server) - served) * 1e3 / count,
+        rate: done.rate(),
+        client: done.cpu_for_one(),
+        served: (server_cpu(server) - served) * 1e3 / done.count as f64,
     }
 }
 
@@ -246,13 +240,13 @@ pub(crate) fn session(callers: NonZeroU32, caller: u32, count: u32) -> u32 {
     caller * each + count % each
 }
 
-/// How much processor time the server has had, in seconds.
+/// How much processor time the server has had, in seconds. It is asked once, and for nothing else.
 pub(crate) fn server_cpu(server: &Server) -> f64 {
-    ["used_cpu_user", "used_cpu_sys"]
-        .iter()
-        .map(|field| {
-            let used = server.info(field).expect("INFO");
-            used.parse::<f64>().expect("seconds")
-        })
-        .sum()
+    let info: String = server.call(&["INFO", "cpu"]).expect("INFO");
+    let used = |line: &str| {
+        let used = line.strip_prefix("used_cpu_user:");
+        let used = used.or_else(|| line.strip_prefix("used_cpu_sys:"))?;
+        Some(used.trim().parse::<f64>().expect("seconds"))
+    };
+    info.lines().filter_map(used).sum()
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, num::NonZeroU32};
 
-use asm_bench::{Goal, Options, Report, Row, Unit, rounds};
+use asm_bench::{Goal, Options, QUICK, Report, Row, Unit, rounds};
 use asm_redis::RedisDriver;
 use asm_servers::Server;
 use tokio::runtime::Runtime;
@@ -35,7 +35,8 @@ fn by_sessions(
     report: &mut Report,
     runtime: &Runtime,
 ) -> Result<(), Box<dyn Error>> {
-    let sizes = options.sizes(1_000_000);
+    let what = |size| format!("redis: locked cycle, p50, among {size} sessions, against 1000");
+    let sizes = options.sizes(1_000_000, |size| report.leave_out("G2", what(size), QUICK));
     let mut stores = Vec::new();
     for size in &sizes {
         let store = Store::start(runtime)?;
@@ -49,9 +50,8 @@ fn by_sessions(
         runtime.block_on(median_of_one(ours, *size))
     });
     for (size, ours) in sizes.iter().zip(&figures) {
-        let what = format!("redis: locked cycle, p50, among {size} sessions, against 1000");
-        let (unit, goal) = (Unit::Milliseconds, Goal::None);
-        let row = Row::new("G2", what, unit, ours, &figures[0], goal);
+        let row = Row::new("G2", what(*size), Unit::Milliseconds, ours, Goal::None);
+        let row = row.against(&figures[0]);
         report.add(row.point("redis", "sessions", (*size).into()));
     }
     let Some((_, _, size, taken)) = stores.last() else {
@@ -61,10 +61,9 @@ fn by_sessions(
     let empty = bare.used()?;
     runtime.block_on(fill(&bare.bare, *size));
     let theirs = (bare.used()? - empty) / f64::from(*size);
-    let what = format!("redis: a stored session of 1 KiB, of {size}, against SET of its bytes");
-    let (unit, goal) = (Unit::Bytes, Goal::None);
-    let row = Row::new("G6", what, unit, &[*taken], &[theirs], goal);
-    report.add(row.tries((*size).into()));
+    let what = "redis: a stored session of 1 KiB, of n, against SET of its bytes";
+    let row = Row::new("G6", what, Unit::Bytes, &[*taken], Goal::None);
+    report.add(row.against(&[theirs]).tries((*size).into()));
     Ok(())
 }
 
@@ -77,7 +76,10 @@ fn by_callers(
     runtime.block_on(fill(&store.ours, SESSIONS));
     runtime.block_on(fill(&store.bare, SESSIONS));
     let mut contenders = [store.ours, store.bare];
-    for callers in options.callers().into_iter().filter_map(NonZeroU32::new) {
+    let what =
+        |callers| format!("redis: locked cycle, {callers} callers, against a bare pair of scripts");
+    let all = options.callers(|callers| report.leave_out("G5", what(callers), QUICK));
+    for callers in all.into_iter().filter_map(NonZeroU32::new) {
         let figures = rounds(options.rounds(), &mut contenders, |one| {
             let one = one.clone();
             let cycle = move |caller, count| {
@@ -86,11 +88,16 @@ fn by_callers(
             };
             many(runtime, &store.server, callers, cycle).rate
         });
-        let what =
-            format!("redis: locked cycle, {callers} callers, against a bare pair of scripts");
-        let (unit, goal) = (Unit::PerSecond, Goal::None);
-        let row = Row::new("G5", what, unit, &figures[0], &figures[1], goal);
-        report.add(row.point("redis", "callers", u64::from(callers.get())));
+        let callers = callers.get();
+        let row = Row::new(
+            "G5",
+            what(callers),
+            Unit::PerSecond,
+            &figures[0],
+            Goal::None,
+        );
+        let row = row.against(&figures[1]);
+        report.add(row.point("redis", "callers", callers.into()));
     }
     Ok(())
 }

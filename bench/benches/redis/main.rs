@@ -16,24 +16,16 @@ use asm_servers::Server;
 use tokio::runtime::{Builder, Runtime};
 
 fn main() -> ExitCode {
-    match measure(&Options::read()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("redis: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("redis", measure)
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
+fn measure(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let server = Server::start()?;
     let runtime = runtime()?;
-    let mut report = Report::default();
-    cycles::measure(options, &mut report, &runtime, &server)?;
-    peers::measure(options, &mut report, &runtime, &server)?;
-    locks::measure(options, &mut report, &runtime, &server)?;
-    growth::measure(options, &mut report, &runtime)?;
-    Ok(report.end(options)?)
+    cycles::measure(options, report, &runtime, &server)?;
+    peers::measure(options, report, &runtime, &server)?;
+    locks::measure(options, report, &runtime, &server)?;
+    growth::measure(options, report, &runtime)
 }
 
 fn runtime() -> std::io::Result<Runtime> {

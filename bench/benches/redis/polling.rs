@@ -9,14 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use asm_bench::{Burst, Turn};
 use asm_servers::Server;
 use redis::{RedisResult, Script, aio::MultiplexedConnection};
 use tokio::task::yield_now;
 
-use crate::{
-    cycles::server_cpu,
-    locks::{Burst, HOLD, pause},
-};
+use crate::locks::{HOLD, pause};
 
 const RELEASE: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -42,7 +40,11 @@ impl Poller {
         })
     }
 
-    pub(crate) async fn burst(&self, server: &Server, waiters: u32) -> Burst {
+    pub(crate) fn every(&self) -> Duration {
+        self.every
+    }
+
+    pub(crate) async fn burst(&self, waiters: u32) -> Burst {
         let lock: Arc<str> = format!("polled:{}", fastrand::u64(..)).into();
         assert!(self.take(&lock, 0).await, "nobody else has it");
         let asked = Arc::new(AtomicU32::new(0));
@@ -55,31 +57,32 @@ impl Poller {
         while asked.load(Ordering::Relaxed) < waiters {
             yield_now().await;
         }
-        let (cpu, began) = (server_cpu(server), Instant::now());
+        let began = Instant::now();
         self.give(&lock, 0).await;
         let mut turns = Vec::new();
         for task in tasks {
             turns.push(task.await.expect("a task that does not fail"));
         }
-        Burst::of(began, turns, server_cpu(server) - cpu)
+        turns.sort_by_key(|(came, _)| *came);
+        let turns = turns.into_iter().map(|(_, turn)| turn).collect();
+        Burst { began, turns }
     }
 
-    async fn turn(&self, lock: &str, token: u32, asked: &AtomicU32) -> (Instant, Instant) {
+    /// As the how manieth it came, and when it had the lock.
+    async fn turn(&self, lock: &str, token: u32, asked: &AtomicU32) -> (u32, Turn) {
         // They came at different times.
         pause(self.every.mul_f64(fastrand::f64())).await;
-        let mut first = true;
+        let mut came = None;
         while !self.take(lock, token).await {
-            if first {
-                asked.fetch_add(1, Ordering::Relaxed);
-                first = false;
-            }
+            came = came.or_else(|| Some(asked.fetch_add(1, Ordering::Relaxed)));
             pause(self.every).await;
         }
+        let came = came.expect("somebody has it until all have come");
         let held = Instant::now();
         pause(HOLD).await;
         let released = Instant::now();
         self.give(lock, token).await;
-        (held, released)
+        (came, Turn { held, released })
     }
 
     async fn take(&self, lock: &str, token: u32) -> bool {

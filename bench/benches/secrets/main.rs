@@ -10,21 +10,13 @@ use std::{error::Error, hint::black_box, process::ExitCode, time::Duration};
 use asm_bench::{Goal, Options, Report, Row, Unit, cpu_seconds_for_one, rounds};
 
 fn main() -> ExitCode {
-    match measure(&Options::read()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("secrets: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("secrets", measure)
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::default();
-    ids::rows(options, &mut report)?;
-    records::rows(options, &mut report)?;
-    cookies::rows(options, &mut report)?;
-    Ok(report.end(options)?)
+fn measure(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
+    ids::rows(options, report)?;
+    records::rows(options, report)?;
+    cookies::rows(options, report)
 }
 
 /// How long one contender runs at a time: short, so that a neighbour disturbs few.
@@ -56,7 +48,7 @@ fn compare(
     });
     for (name, theirs) in names.into_iter().zip(&figures[1..]) {
         let what = format!("{what}, to {name}");
-        let unit = Unit::PerSecond;
-        report.add(Row::new(id, what, unit, &figures[0], theirs, Goal::None));
+        let row = Row::new(id, what, Unit::PerSecond, &figures[0], Goal::None);
+        report.add(row.against(theirs));
     }
 }

@@ -14,21 +14,14 @@ const BYTES: usize = 8 << 10;
 const TURN: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
-    match measure(&Options::read()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("session: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    asm_bench::main("session", measure)
 }
 
-fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let mut report = Report::default();
+fn measure(options: &Options, report: &mut Report) -> Result<(), Box<dyn Error>> {
     if options.wants("S1") {
         report.add(row(options)?);
     }
-    Ok(report.end(options)?)
+    Ok(())
 }
 
 fn row(options: &Options) -> Result<Row, Box<dyn Error>> {
@@ -46,14 +39,9 @@ fn row(options: &Options) -> Result<Row, Box<dyn Error>> {
     let figures = rounds(options.rounds(), &mut turns, |once| {
         1e3 * cpu_seconds_for_one(TURN, || black_box(once()))
     });
-    Ok(Row::new(
-        "S1",
-        "open a session of 8 KiB, read one key, close, against a JSON decode of all",
-        Unit::Milliseconds,
-        &figures[0],
-        &figures[1],
-        Goal::RatioAtMost(0.25),
-    ))
+    let what = "open a session of 8 KiB, read one key, close, against a JSON decode of all";
+    let goal = Goal::RatioAtMost(0.25);
+    Ok(Row::new("S1", what, Unit::Milliseconds, &figures[0], goal).against(&figures[1]))
 }
 
 /// A session as a shop has it: some dozen values of different kinds, together `bytes` long.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fs, process::Command, time::Duration};
 
-use asm_bench::Options;
+use asm_bench::{Options, cpu_time};
 
 use crate::contenders::Contender;
 
@@ -16,15 +16,24 @@ pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
 
 const CONNECTIONS: u32 = 32;
 
-/// Requests a second, all of which were answered well.
+/// What a load came to.
+pub(crate) struct Load {
+    /// Requests a second, all of which were answered well.
+    pub(crate) rate: f64,
+    /// Processor time of the application for each, in milliseconds.
+    pub(crate) cpu: f64,
+}
+
+/// For so long.
 pub(crate) fn run(
     contender: &Contender,
     method: &str,
     path: &str,
     time: Duration,
-) -> Result<f64, Box<dyn Error>> {
+) -> Result<Load, Box<dyn Error>> {
     let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
     fs::write(script.path(), requests(contender, method, path))?;
+    let billed = cpu_time();
     let output = Command::new("wrk")
         .arg(format!("--connections={CONNECTIONS}"))
         .arg("--threads=1")
@@ -34,6 +43,8 @@ pub(crate) fn run(
         .arg(format!("http://{}{path}", contender.address))
         .output()
         .map_err(|error| format!("wrk: {error}; it is a package of that name"))?;
+    // The application is a part of this process, which does nothing else meanwhile.
+    let billed = cpu_time() - billed;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() || said.contains("Non-2xx") || said.contains("Socket errors") {
         return Err(format!("{method} {path}: {said}").into());
@@ -42,7 +53,12 @@ pub(crate) fn run(
         .lines()
         .find_map(|line| line.strip_prefix("Requests/sec:"));
     let rate = rate.ok_or("wrk names no rate")?.trim().parse()?;
-    Ok(rate)
+    let requests = said
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "));
+    let requests: f64 = requests.ok_or("wrk names no number")?.0.parse()?;
+    let cpu = billed.as_secs_f64() * 1e3 / requests;
+    Ok(Load { rate, cpu })
 }
 
 /// A request for each session, in turn. They are made before the load begins.

@@ -1,7 +1,7 @@
 //! zlib.
 
 use std::{
-    ffi::{c_int, c_uint},
+    ffi::{CStr, c_int, c_uint},
     mem::MaybeUninit,
 };
 
@@ -10,6 +10,14 @@ use libz_sys::{
     deflateInit2_, deflateReset, inflate, inflateEnd, inflateInit2_, inflateReset, z_stream,
     zlibVersion,
 };
+
+/// Which zlib it is.
+#[must_use]
+pub fn version() -> String {
+    // SAFETY: it answers a text that is never changed.
+    let version = unsafe { CStr::from_ptr(zlibVersion()) };
+    version.to_string_lossy().into_owned()
+}
 
 /// What is around the deflated bytes. Its number tells zlib, together with the size of the window.
 #[derive(Clone, Copy)]

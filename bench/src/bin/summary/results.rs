@@ -20,21 +20,25 @@ const CHAPTERS: [Chapter; 8] = [
         title: "Redis",
         words: "R2 to R5 are against the least code that locks, reads, writes and unlocks over one shared \
                 connection; R6 to R8 against stores of others, which take no lock; L2 to L5 are about many \
-                who wait for one lock.",
+                who wait for one lock, on two drivers in one process, which are as two processes to the \
+                server. L4: whoever came first waits for nobody, so the longest wait is that of all others; \
+                a grant is out of turn when somebody still waits who came before.",
         letters: "RL",
         plots: &["waiters"],
     },
     Chapter {
         title: "Web",
-        words: "H1 to H4: `wrk` over 32 connections. P1 to P7: 512 requests that each count one up in the \
-                same session, over HTTP and redis, from 8 and from 32 clients at once; a request that is \
-                told of a conflict is made again.",
+        words: "H1 to H4: `wrk` over 32 connections; sessions of about 1 KiB under a few keys. actix-session runs \
+                on actix-web. P1 to P7: 512 requests that each count one up in the same session, over HTTP \
+                and redis, from 8 and from 32 clients at once; a request that is told of a conflict is made \
+                again, and as many may wait as want to.",
         letters: "HP",
         plots: &["lost"],
     },
     Chapter {
         title: "Memory",
-        words: "The yardsticks keep no version, lock or lifetime with a record.",
+        words: "The yardsticks keep no version, lock or lifetime with a record. In M2 the driver is given bytes as \
+                the store of tower-sessions is given a value; sessions of values are on top of it.",
         letters: "M",
         plots: &[],
     },
@@ -47,7 +51,8 @@ const CHAPTERS: [Chapter; 8] = [
     },
     Chapter {
         title: "Codecs and values",
-        words: "C1 to C3: how often a second of processor time lets each be done.",
+        words: "C1 to C3: how often a second of processor time lets each be done, and how large what is written \
+                is. Both sides read the same bytes.",
         letters: "CS",
         plots: &[],
     },
