@@ -10,9 +10,10 @@ use crate::{Key, Result, Subject, Timestamp};
 ///
 /// An index and a session are two places, and no step changes both. So the order of steps carries
 /// the promise: a session is stored first, then *reserved* in the index, then saved with its
-/// subject and the generation it was reserved under. A revocation starts a new generation and
-/// deletes what the index lists. Whoever is between reserving and saving is among them, and its
-/// save finds the session missing.
+/// subject and the generation it was reserved under. A revocation starts a new generation, and
+/// deletes of what the index lists the sessions that are the subject's. Whoever is between reserving
+/// and saving is listed, too: its session is given a newer version, and its save finds that its
+/// place is of an older generation.
 #[async_trait]
 pub trait SubjectIndex: Debug + Send + Sync + 'static {
     /// Lists a session under a subject, unless that would be one too many.

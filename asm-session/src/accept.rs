@@ -82,12 +82,7 @@ impl Accepted {
 
     /// That its absolute lifetime is not over.
     fn alive(self, shared: &Shared) -> Result<Self> {
-        let now = self.record.at;
-        if shared
-            .lifetimes
-            .deadline(&self.record.head)
-            .is_some_and(|end| end <= now)
-        {
+        if shared.lifetimes.is_over(&self.record.head, self.record.at) {
             return Err(InvalidReason::Expired.into());
         }
         Ok(self)

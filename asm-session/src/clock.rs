@@ -18,18 +18,21 @@ use futures_util::future::{Either, select};
 pub(crate) type Spawn = Arc<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
 /// The store's time, as far as this process can tell: its own clock, set by each answer of the
-/// store.
+/// store. Before the first one it is a guess.
 pub(crate) struct StoreTime {
     clock: Arc<dyn Clock>,
-    /// Microseconds that the store is ahead.
+    /// Microseconds that the store is ahead, or [`UNKNOWN`].
     ahead: AtomicI64,
 }
+
+/// More than clocks can be apart.
+const UNKNOWN: i64 = i64::MIN;
 
 impl StoreTime {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            ahead: AtomicI64::new(0),
+            ahead: AtomicI64::new(UNKNOWN),
         }
     }
 
@@ -41,8 +44,14 @@ impl StoreTime {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
+        let own = self.clock.now().as_micros();
+        Timestamp::from_micros(own.saturating_add_signed(self.ahead().unwrap_or(0)))
+    }
+
+    /// Microseconds that the store is ahead, when it has answered once.
+    pub(crate) fn ahead(&self) -> Option<i64> {
         let ahead = self.ahead.load(Ordering::Relaxed);
-        Timestamp::from_micros(self.clock.now().as_micros().saturating_add_signed(ahead))
+        (ahead != UNKNOWN).then_some(ahead)
     }
 
     /// The process's own time: for durations, which no answer may change.

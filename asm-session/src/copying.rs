@@ -612,8 +612,7 @@ impl Found {
 
     /// What its absolute deadline says, which a store need not know of.
     fn is_over(&self, shared: &Shared) -> bool {
-        let deadline = shared.lifetimes.deadline(&self.head);
-        deadline.is_some_and(|end| end <= self.snapshot.now)
+        shared.lifetimes.is_over(&self.head, self.snapshot.now)
     }
 
     /// What is left of its life; a record that lost that gets what a use of it would give.

@@ -106,6 +106,12 @@ impl Head {
         }
     }
 
+    /// It is stored for the first time now, and not older than that.
+    pub(crate) fn begin(&mut self, now: Timestamp) {
+        (self.created, self.rotated) = (now, now);
+        self.authenticated = self.authenticated.map(|_| now);
+    }
+
     /// What a driver is shown of it.
     pub(crate) fn stamp(&self) -> Stamp {
         Stamp {

@@ -1,5 +1,7 @@
 //! Changes of a session's head that are not saved.
 
+use std::time::Duration;
+
 use crate::{SessionId, head::Membership, rotation::HeadChange};
 
 /// Changes of the head that are not saved.
@@ -24,6 +26,27 @@ impl HeadJournal {
 
     pub(crate) fn push(&mut self, change: HeadChange) {
         self.changes.push(change);
+    }
+
+    /// The session is to have this lifetime, over the one that is stored.
+    pub(crate) fn set_lifetime(&mut self, stored: Option<Duration>, lifetime: Option<Duration>) {
+        let mut place = 0;
+        self.changes.retain(|change| {
+            place += 1;
+            place <= self.sealed || !matches!(change, HeadChange::Lifetime(_))
+        });
+        if lifetime != self.lifetime(stored) {
+            self.changes.push(HeadChange::Lifetime(lifetime));
+        }
+    }
+
+    /// The lifetime that the session is to have, over the one that is stored.
+    pub(crate) fn lifetime(&self, stored: Option<Duration>) -> Option<Duration> {
+        let mut wishes = self.changes.iter().filter_map(|change| match change {
+            HeadChange::Lifetime(lifetime) => Some(*lifetime),
+            _ => None,
+        });
+        wishes.next_back().unwrap_or(stored)
     }
 
     /// All of them are in a save from now on. Answers how many there are.
@@ -93,9 +116,13 @@ impl HeadJournal {
 
     /// Whether any of them is to be saved also when nothing else is.
     pub(crate) fn is_due(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|change| matches!(change, HeadChange::Confirm(_) | HeadChange::Profile(_)))
+        let is_due = |change: &HeadChange| {
+            matches!(
+                change,
+                HeadChange::Confirm(_) | HeadChange::Profile(_) | HeadChange::Created(_)
+            )
+        };
+        self.changes.iter().any(is_due)
     }
 
     /// Forgets what the application asked for.

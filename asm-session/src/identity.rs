@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    Result, Rotation, Session, SessionError, SessionId, head::Head, rotation::HeadChange,
-    session::Life,
-};
+use crate::{Result, Rotation, Session, SessionError, SessionId, head::Head, session::Life};
 
 /// What a client's id is to become after a request.
 #[derive(Debug)]
@@ -76,13 +73,15 @@ impl Session {
     }
 
     /// Gives the session its own idle time ("remember me"), or with `None` the usual one again.
-    /// Stored with the next save; the application's shortest, longest and absolute times hold.
+    /// Stored with the next save; the application's shortest, longest and absolute times hold. What
+    /// it has already is no change.
     ///
     /// # Errors
     /// `ReadOnly`; `Deleted` or `Invalid` when the session is over.
     pub fn set_lifetime(&mut self, idle: impl Into<Option<Duration>>) -> Result<()> {
         self.check_alive()?;
-        self.changes.push(HeadChange::Lifetime(idle.into()));
+        let stored = self.record.head.lifetime;
+        self.changes.set_lifetime(stored, idle.into());
         self.touched();
         Ok(())
     }
@@ -90,11 +89,7 @@ impl Session {
     /// The idle time of its own that the session has, if it was given one.
     #[must_use]
     pub fn lifetime(&self) -> Option<Duration> {
-        let changed = self.changes.iter().filter_map(|change| match change {
-            HeadChange::Lifetime(lifetime) => Some(*lifetime),
-            _ => None,
-        });
-        changed.last().unwrap_or(self.record.head.lifetime)
+        self.changes.lifetime(self.record.head.lifetime)
     }
 
     /// What the client's id is to become. To be asked after the session was closed.

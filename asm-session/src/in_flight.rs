@@ -30,6 +30,8 @@ pub(crate) struct InFlight {
     /// The id that the rotation makes.
     next: Option<SessionId>,
     release: bool,
+    /// Whether the store's time was not known when it was prepared.
+    guessed: bool,
 }
 
 /// What is written.
@@ -88,11 +90,18 @@ pub(crate) enum Sent {
     Taken,
 }
 
+/// By how much a clock may be off without harm.
+const A_CLOCK_IS_OFF: Duration = Duration::from_secs(1);
+
 /// Preparing.
 impl Session {
     /// All changes, as one save.
     pub(crate) fn prepare(&mut self, release: bool) -> Result<InFlight> {
         let now = self.shared().time.now();
+        let guessed = self.shared().time.ahead().is_none();
+        if self.life == Life::New {
+            self.record.head.begin(now);
+        }
         let (head, rotation) = self.next_head(now)?;
         let entries = self.next_entries()?;
         let next = match rotation {
@@ -111,6 +120,7 @@ impl Session {
             rotation,
             next: self.changes.next.clone(),
             release,
+            guessed,
         })
     }
 
@@ -138,6 +148,7 @@ impl Session {
             rotation: None,
             next: None,
             release,
+            guessed: false,
         })
     }
 
@@ -342,6 +353,9 @@ impl Session {
             self.rotated(id, authenticated);
         }
         if self.life == Life::New {
+            if saved.guessed {
+                self.date_birth();
+            }
             self.born(token, fence);
         }
         Saved {
@@ -359,6 +373,16 @@ impl Session {
             self.zombie = false;
         }
         self.issued = Some(id);
+    }
+
+    /// The first answer that this process had tells how far its clock is off.
+    fn date_birth(&mut self) {
+        let ahead = self.shared().time.ahead().unwrap_or(0);
+        if Duration::from_micros(ahead.unsigned_abs()) >= A_CLOCK_IS_OFF {
+            let guess = self.record.head.created.as_micros();
+            let created = Timestamp::from_micros(guess.saturating_add_signed(ahead));
+            self.changes.push(HeadChange::Created(created));
+        }
     }
 
     pub(crate) fn born(&mut self, token: Option<LockToken>, fence: Option<Fence>) {

@@ -128,6 +128,11 @@ impl Lifetimes {
         self.absolute.map(|absolute| head.begun() + absolute)
     }
 
+    /// Whether its absolute deadline has come.
+    pub(crate) fn is_over(&self, head: &Head, now: Timestamp) -> bool {
+        self.deadline(head).is_some_and(|end| end <= now)
+    }
+
     /// The lifetime, from `now`, that a use of a session gives it. `saves` counts those stored
     /// before. Zero at its absolute deadline.
     pub(crate) fn ttl(&self, head: &Head, saves: u64, now: Timestamp) -> Duration {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use asm_core::{Broken, Delete, Deleted, Fence, Key, LockState, Open, Opened, Timestamp};
+use asm_core::{
+    Broken, Delete, Deleted, Fence, Guard, Key, LockState, Open, Opened, Snapshot, Timestamp,
+};
 
 use crate::{
     EndReason, Result, SessionError, SessionInfo, Sessions, envelope::Place, once::is_flight,
@@ -109,17 +111,15 @@ impl SessionHandle {
         let (saves, left) = (snapshot.version.number, snapshot.left);
         let record = snapshot.data.into_bytes();
         let (head, _) = shared.envelope.decode_head(place, &record, now)?;
-        let over = shared
-            .lifetimes
-            .deadline(&head)
-            .is_some_and(|end| end <= now);
-        Ok((!over).then(|| StoredSession {
-            info: SessionInfo::new(self.handle, &head, now),
-            stored_len: record.len(),
-            left,
-            saves,
-            now,
-        }))
+        Ok(
+            (!shared.lifetimes.is_over(&head, now)).then(|| StoredSession {
+                info: SessionInfo::new(self.handle, &head, now),
+                stored_len: record.len(),
+                left,
+                saves,
+                now,
+            }),
+        )
     }
 
     /// Who holds its lock, and who waits for it.
@@ -156,17 +156,31 @@ impl SessionHandle {
     }
 
     pub(crate) async fn end(&self, reason: EndReason) -> Result<bool> {
+        let ended = self.delete_if(None, reason).await?;
+        ended.ok_or_else(|| SessionError::from(crate::in_flight::strange()))
+    }
+
+    /// Ends it, whoever holds its lock, if it still is what this snapshot shows. `None`: somebody
+    /// has changed it.
+    pub(crate) async fn end_as(&self, seen: &Snapshot, reason: EndReason) -> Result<Option<bool>> {
+        self.delete_if(Some(Guard::unchanged(seen)), reason).await
+    }
+
+    async fn delete_if(&self, only_if: Option<Guard>, reason: EndReason) -> Result<Option<bool>> {
         let driver = self.sessions.driver();
-        let deleted = driver
-            .delete(&self.handle, Delete { only_if: None })
-            .await?;
+        let mut deleted = driver.delete(&self.handle, Delete { only_if }).await?;
+        if deleted == Deleted::Locked {
+            deleted = driver
+                .delete(&self.handle, Delete { only_if: None })
+                .await?;
+        }
         match deleted {
             Deleted::Done => {
                 self.sessions.tell_ended(self.handle, reason);
-                Ok(true)
+                Ok(Some(true))
             }
-            Deleted::Nothing => Ok(false),
-            _ => Err(SessionError::from(crate::in_flight::strange())),
+            Deleted::Nothing => Ok(Some(false)),
+            _ => Ok(None),
         }
     }
 }

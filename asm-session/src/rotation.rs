@@ -107,6 +107,8 @@ pub(crate) enum HeadChange {
     Profile(Profile),
     /// The client is taken for something else.
     Kind(ClientKind),
+    /// It was created then: it was dated by a clock that was off.
+    Created(Timestamp),
 }
 
 /// What became of a [`HeadChange`].
@@ -188,9 +190,28 @@ impl Head {
             HeadChange::Profile(profile) if self.profiles.contains(profile) => {}
             HeadChange::Profile(profile) => self.profiles.push(profile.clone()),
             HeadChange::Kind(kind) => self.kind = *kind,
+            HeadChange::Created(at) => self.date_back(*at),
         };
         self.fit(now);
         Applied::Done
+    }
+
+    /// All that happened by then was dated by the same clock.
+    fn date_back(&mut self, created: Timestamp) {
+        let off = created.as_micros().wrapping_sub(self.created.as_micros());
+        let right = |time: &mut Timestamp| {
+            *time =
+                Timestamp::from_micros(time.as_micros().saturating_add_signed(off.cast_signed()));
+        };
+        right(&mut self.created);
+        right(&mut self.rotated);
+        self.authenticated.iter_mut().for_each(right);
+        for former in &mut self.former {
+            if let Fate::Replaced { since, until } = &mut former.fate {
+                right(since);
+                right(until);
+            }
+        }
     }
 
     fn renew(&mut self, to: SecretHash, grace: Duration, now: Timestamp) {

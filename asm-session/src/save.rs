@@ -116,6 +116,9 @@ impl Session {
         self.rotate_by_policy()?;
         let prepare = |session: &mut Self, release| session.prepare(release).map(Some);
         let saved = self.write_by_all_means(release, prepare).await?;
+        if self.changes.is_due() {
+            self.write_due(release).await;
+        }
         Ok(saved.unwrap_or_default())
     }
 
@@ -159,11 +162,11 @@ impl Session {
                     if attempt >= MERGES && !self.lock.is_held() {
                         self.borrow_lock(&mut borrowed).await?;
                     }
-                    self.reserve_again().await?;
+                    self.look_for_place().await?;
                 }
                 Sent::Locked => {
                     self.borrow_lock(&mut borrowed).await?;
-                    self.reserve_again().await?;
+                    self.look_for_place().await?;
                 }
                 Sent::LockLost if borrowed.is_taken() => self.lock.ended(),
                 Sent::LockLost => return Err(SessionError::LockLost),
@@ -190,13 +193,7 @@ impl Session {
             return saved;
         }
         if self.changes.is_due() && !self.lock.is_lost() {
-            match self.write_head(release).await {
-                Ok(true) => saved.written = true,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(handle = %self.handle(), %error, "what was due was not written");
-                }
-            }
+            saved.written = self.write_due(release).await;
         }
         if !saved.written {
             self.extend_life().await;
@@ -208,6 +205,15 @@ impl Session {
             self.lock.ended();
         }
         saved
+    }
+
+    /// As [`write_head`](Self::write_head), and no error. Answers whether it is written.
+    async fn write_due(&mut self, release: bool) -> bool {
+        let written = self.write_head(release).await;
+        written.unwrap_or_else(|error| {
+            tracing::warn!(handle = %self.handle(), %error, "what was due was not written");
+            false
+        })
     }
 
     /// Writes changes of the head alone: a confirmed id, an accepted profile. Another request does

@@ -2,14 +2,19 @@
 //!
 //! The index is a place of its own, and no step changes both it and a session. So a session is
 //! stored first, then reserved in the index, then saved with its subject: whoever revokes in
-//! between finds it listed and deletes it, and that save finds it gone.
+//! between finds it listed.
+//!
+//! The index is a hint. A session is listed and not the subject's when it was reserved and never
+//! saved, or was given to another subject and the index not told: so its record is read before
+//! anything is done to it.
 //!
 //! A place that no save follows is given back. Two requests of one session may bind it to one
 //! subject, and then the place is that of both: so whoever gives it back drops it from the index
 //! first and then writes a new version of the session. A save that came before that is seen, and
-//! listed again; a save that comes after it meets a newer version, and reserves again before its
-//! next try. If the subject's sessions were revoked in between, the generation tells, and the
-//! session ends.
+//! listed again; a save that comes after it meets a newer version, and looks for its place before
+//! its next try. If the subject's sessions were revoked in between, the generation tells, and the
+//! session ends. A revocation meets a login under way in the same way: it writes a new version, and
+//! the login finds that its place is of the generation before.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -17,6 +22,7 @@ use asm_core::{
     Bound, ErrorKind, Guard, Key, Open, Opened, Reserve, Reserved, Save, Snapshot, Subject,
     SubjectIndex, Timestamp, Written,
 };
+use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -137,13 +143,33 @@ impl Session {
         Ok(())
     }
 
-    /// A newer version may be that of one that gave its place back: see the top of this file.
-    pub(crate) async fn reserve_again(&mut self) -> Result<()> {
-        let Some(Membership { subject, .. }) = self.changes.membership_mut().copied() else {
+    /// A newer version may be that of one that gave its place back: see the top of this file. One
+    /// that was revoked is not reserved again.
+    pub(crate) async fn look_for_place(&mut self) -> Result<()> {
+        let Some(Membership {
+            subject,
+            generation,
+        }) = self.changes.membership_mut().copied()
+        else {
             return Ok(());
         };
         let shared = Arc::clone(&self.sessions.shared);
-        let generation = self.reserve(&shared, subject).await?;
+        let listing = index(&shared)?.list(&subject).await?;
+        let present = listing.generation;
+        let mut listed = listing.sessions.iter();
+        let generation = match listed.find(|bound| bound.key == self.handle()) {
+            // Also one that was kept while the others were revoked.
+            Some(bound) if bound.generation == present => present,
+            // An index without entries knows no generation.
+            None if generation == present || listing.sessions.is_empty() => {
+                self.reserve(&shared, subject).await?
+            }
+            _ => {
+                let session = self.sessions.by_handle(self.handle());
+                session.end(EndReason::Revoked).await?;
+                return Err(self.gone());
+            }
+        };
         if let Some(membership) = self.changes.membership_mut() {
             membership.generation = generation;
         }
@@ -165,45 +191,64 @@ impl Session {
             };
             match index.reserve(&subject, req).await? {
                 Reserved::Done { generation } => return Ok(generation),
-                Reserved::Full if policy == AtCap::Reject => break,
-                Reserved::Full => self.evict_one(index, &subject, policy).await?,
+                Reserved::Full if self.make_room(index, &subject, policy).await? => {}
+                Reserved::Full => break,
                 _ => return Err(strange().into()),
             }
         }
         Err(SessionError::TooManySessions)
     }
 
-    async fn evict_one(
+    /// Takes back the place of one that was never saved, or ends one if the policy says so. `false`:
+    /// nobody makes room.
+    async fn make_room(
         &self,
         index: &dyn SubjectIndex,
         subject: &Subject,
         policy: AtCap,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let listing = index.list(subject).await?;
-        let others = listing.sessions.iter().map(|bound| bound.key);
-        let others: Vec<Key> = others.filter(|key| *key != self.handle()).collect();
+        let others = listing.sessions.iter();
+        let others: Vec<_> = others.filter(|bound| bound.key != self.handle()).collect();
+        let is_old = |bound: &Bound| is_old(bound, listing.now);
+        let place = |bound: &Bound| Place::of(&self.sessions, *subject, bound.key);
+        for bound in others.iter().filter(|bound| is_old(bound)) {
+            if place(bound).give_back().await? {
+                return Ok(true);
+            }
+        }
         let victim = match policy {
+            AtCap::Reject => return Ok(false),
             AtCap::EvictIdle => self.longest_idle(&others).await?,
             // They are listed in the order in which they were bound.
-            AtCap::EvictOldest | AtCap::Reject => others.first().copied(),
+            AtCap::EvictOldest => others.first().copied(),
         };
-        let Some(victim) = victim else {
-            return Ok(());
-        };
-        let session = self.sessions.by_handle(victim);
-        session.end(EndReason::Evicted).await?;
-        index.forget(subject, vec![victim]).await?;
-        Ok(())
+        if let Some(victim) = victim {
+            if is_old(victim) {
+                let cleared = place(victim).clear(EndReason::Evicted).await?;
+                index.forget(subject, vec![victim.key]).await?;
+                if cleared == Cleared::Stranger {
+                    // Whoever has looked for its place in between is to miss it.
+                    place(victim).clear(EndReason::Evicted).await?;
+                }
+            } else {
+                // Also one that is being bound.
+                let session = self.sessions.by_handle(victim.key);
+                session.end(EndReason::Evicted).await?;
+                index.forget(subject, vec![victim.key]).await?;
+            }
+        }
+        Ok(true)
     }
 
     /// The one that was not used for the longest time, as far as the store knows; of equals the
     /// first. A session that nobody can open any more counts as never used, and one that only this
     /// process cannot read as used now.
-    async fn longest_idle(&self, keys: &[Key]) -> Result<Option<Key>> {
+    async fn longest_idle<'a>(&self, among: &[&'a Bound]) -> Result<Option<&'a Bound>> {
         let shared = self.shared();
-        let mut longest: Option<(Duration, Key)> = None;
-        for key in keys {
-            let idle = match read_head(shared, *key).await {
+        let mut longest: Option<(Duration, &Bound)> = None;
+        for bound in among {
+            let idle = match read_head(shared, bound.key).await {
                 Ok(Some((head, snapshot))) => {
                     let saves = snapshot.version.number;
                     shared.lifetimes.idle_for(&head, saves, snapshot.left)
@@ -217,10 +262,10 @@ impl Session {
                 Err(error) => return Err(error),
             };
             if longest.is_none_or(|(most, _)| idle > most) {
-                longest = Some((idle, *key));
+                longest = Some((idle, *bound));
             }
         }
-        Ok(longest.map(|(_, key)| key))
+        Ok(longest.map(|(_, bound)| bound))
     }
 }
 
@@ -270,10 +315,8 @@ impl Drop for Reservation {
             return;
         }
         let place = Place {
-            sessions: self.sessions.clone(),
-            subject: self.subject,
-            key: self.key,
             generation: self.generation,
+            ..Place::of(&self.sessions, self.subject, self.key)
         };
         spawn(Box::pin(async move {
             if let Err(error) = place.give_back().await {
@@ -283,45 +326,86 @@ impl Drop for Reservation {
     }
 }
 
-/// A place that is given back.
+/// A place among a subject's sessions, which that session may have no claim to.
 struct Place {
     sessions: Sessions,
     subject: Subject,
     key: Key,
+    /// That of whoever reserved it, if that is known.
     generation: Option<u64>,
 }
 
 impl Place {
-    async fn give_back(&self) -> Result<()> {
+    fn of(sessions: &Sessions, subject: Subject, key: Key) -> Self {
+        Self {
+            sessions: sessions.clone(),
+            subject,
+            key,
+            generation: None,
+        }
+    }
+
+    /// Gives it back, unless the session is the subject's. `false`: it is, or may be before long.
+    async fn give_back(&self) -> Result<bool> {
         let shared = &self.sessions.shared;
         let index = index(shared)?;
-        let mut found = read_head(shared, self.key).await?;
-        if let Some((head, _)) = &found
-            && self.generation_of(head).is_some()
-        {
-            return Ok(());
-        }
+        let mut found = match read_head(shared, self.key).await {
+            Ok(Some((head, _))) if self.generation_of(&head).is_some() => return Ok(false),
+            // Nobody here can tell.
+            Err(error) if is_illegible(&error) => return Ok(false),
+            found => found?,
+        };
         for _ in 0..TURNS {
             let Some((head, snapshot)) = found else {
                 // Gone, and its place with the next look at the index.
-                return Ok(());
+                return Ok(true);
             };
             if self.generation_of(&head).is_some() {
                 break;
             }
             index.forget(&self.subject, vec![self.key]).await?;
-            let newer = match shared
-                .driver
-                .save(&self.key, self.mark(head, &snapshot)?)
-                .await?
-            {
+            let mark = self.mark(head, &snapshot)?;
+            let newer = match shared.driver.save(&self.key, mark).await? {
                 Written::Conflict(newer) => newer,
                 Written::Locked => break,
-                _ => return Ok(()),
+                _ => return Ok(true),
             };
             found = Some((head_of(shared, self.key, &newer)?, newer));
         }
-        self.list_again(index).await
+        self.list_again(index).await?;
+        Ok(false)
+    }
+
+    /// Ends the session if it is the subject's, whoever holds its lock. If it is not, whoever is
+    /// about to save it as the subject's meets a newer version, or loses its lock.
+    async fn clear(&self, reason: EndReason) -> Result<Cleared> {
+        let shared = &self.sessions.shared;
+        let session = self.sessions.by_handle(self.key);
+        for _ in 0..TURNS {
+            let (head, snapshot) = match read_head(shared, self.key).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Cleared::Nothing),
+                // Nobody here can tell whose it is, and it was the subject's when it was listed.
+                Err(error) if is_illegible(&error) => {
+                    return session.end(reason).await.map(Cleared::of);
+                }
+                Err(error) => return Err(error),
+            };
+            if self.generation_of(&head).is_some() {
+                let was_over = shared.lifetimes.is_over(&head, snapshot.now);
+                match session.end_as(&snapshot, reason).await? {
+                    Some(ended) => return Ok(Cleared::of(ended && !was_over)),
+                    None => continue,
+                }
+            }
+            let mark = self.mark(head, &snapshot)?;
+            match shared.driver.save(&self.key, mark).await? {
+                Written::Conflict(_) | Written::Ended => {}
+                Written::Locked => drop(session.break_lock(None).await?),
+                _ => return Ok(Cleared::Stranger),
+            }
+        }
+        Err(SessionError::LockTimeout)
     }
 
     /// The record as it is, as a new version.
@@ -372,8 +456,32 @@ impl Place {
     }
 }
 
+/// What was found behind an entry of the index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cleared {
+    /// One of the subject's sessions, which is over now.
+    Ended,
+    /// None.
+    Nothing,
+    /// One that is not the subject's. It lives on.
+    Stranger,
+}
+
+impl Cleared {
+    const fn of(ended: bool) -> Self {
+        if ended { Self::Ended } else { Self::Nothing }
+    }
+}
+
 /// How often a place is given back anew: each time, somebody saved in between.
 const TURNS: u32 = 8;
+
+/// How long a place is left to a session that is not the subject's: between the two there is one
+/// request. After that it makes room for another one.
+const A_LOGIN: Duration = Duration::from_secs(60);
+
+/// How many sessions are looked at in one go.
+const AT_ONCE: usize = 32;
 
 async fn read_head(shared: &Shared, key: Key) -> Result<Option<(Head, Snapshot)>> {
     match shared.driver.open(&key, Open { lock: None }).await? {
@@ -387,6 +495,22 @@ fn head_of(shared: &Shared, key: Key, snapshot: &Snapshot) -> Result<Head> {
     let place = envelope::Place::of(&key);
     let (head, _) = shared.envelope.decode_head(place, &record, snapshot.now)?;
     Ok(head)
+}
+
+/// Whether its place was reserved longer ago than a login takes.
+fn is_old(bound: &Bound, now: Timestamp) -> bool {
+    now.since(bound.since) > A_LOGIN
+}
+
+/// Whether there is a session, and this process cannot read it.
+fn is_illegible(error: &SessionError) -> bool {
+    let SessionError::Store(error) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        ErrorKind::Corrupt | ErrorKind::Tampered | ErrorKind::Unreadable
+    )
 }
 
 /// How often room is made for one session: others may come in between.
@@ -447,24 +571,48 @@ impl SubjectSessions {
     /// All of them, the one bound first standing first. What was revoked and, by an accident, not
     /// deleted, is deleted now.
     ///
+    /// The index is a hint: each session that it names is read, and shown if it is the subject's
+    /// and lives. So a list costs one read for each, some of them at a time. One that only another
+    /// process can read, in a rolling deploy, is shown.
+    ///
     /// # Errors
     /// `Unsupported` when the driver has no index; `Store`.
     pub async fn list(&self) -> Result<Vec<SubjectSession>> {
         let listing = index(&self.sessions.shared)?.list(&self.subject).await?;
-        let (live, revoked): (Vec<&Bound>, Vec<&Bound>) = listing
+        let (present, revoked): (Vec<&Bound>, Vec<&Bound>) = listing
             .sessions
             .iter()
             .partition(|bound| bound.generation == listing.generation);
-        self.end(revoked.iter().map(|bound| bound.key).collect())
-            .await?;
-        Ok(live.into_iter().map(SubjectSession::of).collect())
+        let mut ends = Vec::new();
+        for bound in revoked {
+            let place = self.place(bound.key);
+            if !(is_old(bound, listing.now) && place.give_back().await?) {
+                ends.push(bound.key);
+            }
+        }
+        self.end(ends).await?;
+        let mut live = Vec::with_capacity(present.len());
+        for some in present.chunks(AT_ONCE) {
+            let looks: Vec<_> = some.iter().map(|bound| self.has(bound.key)).collect();
+            for (bound, is_live) in some.iter().zip(join_all(looks).await) {
+                if is_live? {
+                    live.push(SubjectSession::of(bound));
+                }
+            }
+        }
+        Ok(live)
     }
 
     /// Ends all of them: log out everywhere. Answers how many there were. Who is logging in at the
     /// same time is revoked, or logged in after it.
     ///
+    /// It costs a read and a delete for each, some of them at a time. Only what is the subject's is
+    /// ended: a session that is listed and is not, or not yet, lives on. To whoever is about to save
+    /// it as the subject's that save is `Deleted`, or `LockLost` under a lock.
+    ///
     /// # Errors
-    /// `Unsupported` when the driver has no index; `Store`, and some may live: call it again.
+    /// `Unsupported` when the driver has no index; `Store` or `LockTimeout`, and some may live:
+    /// call it again.
     pub async fn revoke_all(&self) -> Result<usize> {
         self.revoke(None).await
     }
@@ -483,18 +631,46 @@ impl SubjectSessions {
         self.end(revoked.keys).await
     }
 
-    /// Ends sessions, then drops them from the index: a crash in between loses none.
+    /// Ends those of these sessions that are the subject's, then drops them from the index: a crash
+    /// in between loses none.
     async fn end(&self, keys: Vec<Key>) -> Result<usize> {
-        let mut ended = 0;
-        for key in &keys {
-            let session = self.sessions.by_handle(*key);
-            ended += usize::from(session.end(EndReason::Revoked).await?);
+        let (mut ended, mut over) = (0, Vec::new());
+        for some in keys.chunks(AT_ONCE) {
+            let places: Vec<_> = some.iter().map(|key| self.place(*key)).collect();
+            let clears = places.iter().map(|place| place.clear(EndReason::Revoked));
+            let clears: Vec<_> = clears.collect();
+            for (key, cleared) in some.iter().zip(join_all(clears).await) {
+                let cleared = cleared?;
+                ended += usize::from(cleared == Cleared::Ended);
+                if cleared != Cleared::Stranger {
+                    over.push(*key);
+                }
+            }
         }
-        if !keys.is_empty() {
+        if !over.is_empty() {
             let index = index(&self.sessions.shared)?;
-            index.forget(&self.subject, keys).await?;
+            index.forget(&self.subject, over).await?;
         }
         Ok(ended)
+    }
+
+    /// Whether that session is the subject's and lives, as far as this process can tell.
+    async fn has(&self, key: Key) -> Result<bool> {
+        let shared = &self.sessions.shared;
+        match read_head(shared, key).await {
+            Ok(Some((head, snapshot))) => {
+                let is_member = self.place(key).generation_of(&head).is_some();
+                Ok(is_member && !shared.lifetimes.is_over(&head, snapshot.now))
+            }
+            Ok(None) => Ok(false),
+            Err(SessionError::Store(error)) if error.kind() == ErrorKind::Unreadable => Ok(true),
+            Err(error) if is_illegible(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn place(&self, key: Key) -> Place {
+        Place::of(&self.sessions, self.subject, key)
     }
 }
 

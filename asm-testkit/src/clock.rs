@@ -168,6 +168,48 @@ impl fmt::Debug for ManualClock {
     }
 }
 
+/// The clock of a machine that shows another time than this one. Its sleeps take as long.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use asm_core::Clock;
+/// use asm_testkit::{ManualClock, WrongClock};
+///
+/// let right = ManualClock::new();
+/// let hour = Duration::from_secs(3600);
+/// let late = WrongClock::new(Arc::new(right.clone()), hour, false);
+/// assert_eq!(late.now() + hour, right.now());
+/// ```
+#[derive(Clone, Debug)]
+pub struct WrongClock {
+    right: Arc<dyn Clock>,
+    by: Duration,
+    ahead: bool,
+}
+
+impl WrongClock {
+    /// One that is ahead of this clock by that much, or behind it.
+    #[must_use]
+    pub fn new(right: Arc<dyn Clock>, by: Duration, ahead: bool) -> Self {
+        Self { right, by, ahead }
+    }
+}
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        let (began, now) = (Timestamp::from_micros(0), self.right.now());
+        if self.ahead {
+            now + self.by
+        } else {
+            began + now.since(began).saturating_sub(self.by)
+        }
+    }
+
+    fn sleep(&self, by: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.right.sleep(by)
+    }
+}
+
 /// Lets every other task of this thread run until it has nothing left to do.
 pub(crate) async fn turns() {
     for _ in 0..TURNS {

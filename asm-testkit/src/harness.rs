@@ -20,8 +20,9 @@ pub trait Harness: Debug + Send + Sync + 'static {
     /// A handle on the same server in another namespace: another prefix, another directory.
     async fn neighbour(&self) -> Arc<dyn Driver>;
 
-    /// A handle of a client whose wall clock is wrong by that much, ahead or behind. The default is
-    /// for drivers that never look at the client's clock.
+    /// A handle of a client whose wall clock is wrong by that much, ahead or behind: see
+    /// [`WrongClock`](crate::WrongClock). The default is for drivers that are given no clock of a
+    /// client: theirs is that of the store.
     async fn connect_with_clock_off(&self, by: Duration, ahead: bool) -> Arc<dyn Driver> {
         let _ = (by, ahead);
         self.connect().await

@@ -3,7 +3,7 @@
 //! - [`conformance!`] gives a driver one named test for each case of the contract; its author
 //!   writes a [`Harness`].
 //! - [`codec_conformance!`] does the same for a codec; [`codecs`] tells what it takes.
-//! - [`ManualClock`] is time that a test moves by hand.
+//! - [`ManualClock`] is time that a test moves by hand, [`WrongClock`] a machine's that is off.
 //! - [`Layer`] makes a driver that differs from the one inside in a verb or two; [`Counting`],
 //!   [`Chaos`] and [`Showing`] are made with it.
 //! - [`Log`] keeps what a thread logs.
@@ -45,7 +45,7 @@ mod waiting;
 pub use cancel::{cancel_at, count_awaits};
 pub use case::{CASES, Case, Facet, Needs, SENTENCES};
 pub use chaos::{Chaos, Fault, Odds};
-pub use clock::ManualClock;
+pub use clock::{ManualClock, WrongClock};
 pub use counting::{Calls, Counting};
 pub use harness::Harness;
 pub use layer::{Call, Layer, Layered, Verb};

@@ -71,7 +71,7 @@ async fn each_reader_reads_each_writer_over_each_driver() {
     assert!(pairs >= 2 * chains * chains, "{pairs}");
 }
 
-/// Where sealing is required, nothing else is a session, also of a lockless field.
+/// Where sealing is required, nothing else is a session.
 #[tokio::test]
 async fn what_is_not_sealed_is_tampered_where_it_should_be() {
     let mut refused = 0;

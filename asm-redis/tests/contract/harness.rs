@@ -16,7 +16,7 @@ use std::{
 use asm_core::{Clock, Driver, Timestamp};
 use asm_redis::{RedisBuilder, RedisDriver, SteppedTime, redis};
 use asm_servers::{Address, Sentinels, Shared};
-use asm_testkit::{Harness, ManualClock};
+use asm_testkit::{Harness, ManualClock, WrongClock};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use redis::{Value, aio::MultiplexedConnection};
@@ -249,6 +249,11 @@ impl Harness for Redis {
 
     async fn neighbour(&self) -> Arc<dyn Driver> {
         self.made(self.builder("-neighbour")).await
+    }
+
+    async fn connect_with_clock_off(&self, by: Duration, ahead: bool) -> Arc<dyn Driver> {
+        let clock = WrongClock::new(Arc::new(self.clock.clone()), by, ahead);
+        self.made(self.builder("").clock(Arc::new(clock))).await
     }
 
     async fn connect_deaf(&self) -> Arc<dyn Driver> {

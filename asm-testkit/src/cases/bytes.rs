@@ -11,7 +11,8 @@ use std::{
 };
 
 use asm_core::{
-    CodecRole, Driver, ErrorKind, FieldFound, FieldName, FieldRead, FieldValue, Key, Redacted,
+    CodecRole, Driver, ErrorKind, FieldChange, FieldFound, FieldName, FieldRead, FieldValue,
+    FieldWrite, Key, Redacted,
 };
 use asm_session::{
     InvalidReason, LockMode, Rotation, Session, SessionError, SessionId, Sessions, SessionsBuilder,
@@ -71,18 +72,22 @@ pub async fn reads_what_any_chain_wrote(h: &dyn Harness) {
     }
 }
 
-/// One that another format wrote stays as it is until it is changed.
+/// One that another format wrote stays as it is until it is changed, through every chain.
 pub async fn reads_values_of_every_format(h: &dyn Harness) {
-    let json = built(builder(h).await.reads_format(Stopped));
-    let stopped = built(builder(h).await.format(Stopped));
-    for (writes, reads) in [(&json, &stopped), (&stopped, &json)] {
-        let id = stored(writes, filled).await;
-        let mut session = open(reads, &id).await;
-        check(&session);
-        session.insert("more", &1).expect("a change");
-        saved(&mut session).await;
-        check(&open(writes, &id).await);
-        assert_eq!(value(writes, &id, "more").await, Some(1));
+    let runs = Runs::new("runs");
+    for chain in 0..CHAINS {
+        let chained = async || through(builder(h).await, chain, &runs);
+        let json = built(chained().await.reads_format(Stopped));
+        let stopped = built(chained().await.format(Stopped));
+        for (writes, reads) in [(&json, &stopped), (&stopped, &json)] {
+            let id = stored(writes, filled).await;
+            let mut session = open(reads, &id).await;
+            check(&session);
+            session.insert("more", &1).expect("a change");
+            saved(&mut session).await;
+            check(&open(writes, &id).await);
+            assert_eq!(value(writes, &id, "more").await, Some(1));
+        }
     }
 }
 
@@ -469,6 +474,65 @@ pub async fn leaves_a_record_of_an_unknown_version(h: &dyn Harness) {
     }
 }
 
+/// It was opened before, and was written by a newer process then, or through an unknown codec:
+/// whatever this one does fails, and overwrites nothing. What it wants to save is not lost.
+pub async fn leaves_a_record_that_turned_unreadable(h: &dyn Harness) {
+    for mode in [
+        LockMode::Optimistic,
+        LockMode::OnWrite,
+        LockMode::Manual,
+        LockMode::Off,
+    ] {
+        for is_newer in [true, false] {
+            for what in ["save", "write", "take", "refresh", "follow"] {
+                let sessions = built(builder(h).await.lock_mode(mode));
+                let knows_more = chain(h, 1).await;
+                let id = stored(&sessions, filled).await;
+                let mut session = open(&sessions, &id).await;
+                let before = given::read(sessions.driver(), &id.handle()).await;
+                if is_newer {
+                    let mut newer = before.data.to_vec();
+                    newer[3] += 1;
+                    replace(&knows_more, &id, newer).await;
+                } else {
+                    let mut other = open(&knows_more, &id).await;
+                    other.insert("more", &1).expect("a change");
+                    saved(&mut other).await;
+                }
+                let there = given::read(sessions.driver(), &id.handle()).await;
+
+                let needs_lock = matches!(mode, LockMode::OnWrite | LockMode::Manual);
+                let saves = what == "save" && !needs_lock;
+                let answer = match what {
+                    "save" if saves => {
+                        session.insert("mine", &1).expect("a change");
+                        session.save().await.map(drop)
+                    }
+                    "save" | "write" => session.lock().await,
+                    "take" => session.take::<String>("text").await.map(drop),
+                    "refresh" => session.refresh().await,
+                    _ => session.follow().await,
+                };
+                match answer {
+                    Err(SessionError::Store(error)) if error.kind() == ErrorKind::Unreadable => {}
+                    other => panic!("{mode:?} {what}: expected Unreadable, got {other:?}"),
+                }
+                assert!(is_free(&sessions, id.handle()).await, "{mode:?} {what}");
+                let after = given::read(sessions.driver(), &id.handle()).await;
+                assert!(
+                    (after.version, &after.data) == (there.version, &there.data),
+                    "{mode:?} {what}"
+                );
+                if saves {
+                    replace(&knows_more, &id, before.data.to_vec()).await;
+                    saved(&mut session).await;
+                    assert_eq!(value(&sessions, &id, "mine").await, Some(1));
+                }
+            }
+        }
+    }
+}
+
 /// Of what is set, appended and pushed; all of it reads back, also after a rotation.
 pub async fn stores_no_item_in_clear_with_sealing_on(h: &dyn Harness) {
     let sessions = built(builder(h).await.codec(Sealing::new(&[1])));
@@ -552,12 +616,12 @@ pub async fn believes_no_item_that_was_moved(h: &dyn Harness) {
         <[Bytes; 1]>::try_from(stored_items(driver, &one.handle(), "a").await).expect("one item");
     for (id, name) in [(&one, "b"), (&other, "a")] {
         let record = given::read(driver, &id.handle()).await;
-        let moved = asm_core::FieldWrite {
+        let moved = FieldWrite {
             name: FieldName::new(name).expect("a name"),
             epoch: record.stamp.epoch,
             op: given::op(),
             resend: None,
-            change: asm_core::FieldChange::Set(item.clone().into()),
+            change: FieldChange::Set(item.clone().into()),
         };
         fields
             .write_field(&id.handle(), moved)
@@ -575,6 +639,57 @@ pub async fn believes_no_item_that_was_moved(h: &dyn Harness) {
                 "it should be tampered with, and the answer was {:?}",
                 other.map(drop)
             ),
+        }
+    }
+}
+
+/// What is set, appended or pushed in clear, into a session that is sealed.
+pub async fn believes_no_item_that_is_not_sealed(h: &dyn Harness) {
+    let (sealing, unsealed) = (
+        built(builder(h).await.codec(Sealing::new(&[1]))),
+        built(builder(h).await),
+    );
+    let driver = sealing.driver();
+    let Some(fields) = driver.fields() else {
+        let id = plain(&sealing).await;
+        let refused = open(&sealing, &id).await.fields().map(drop);
+        assert!(matches!(refused, Err(SessionError::Unsupported(_))));
+        return;
+    };
+    let clear = plain(&unsealed).await;
+    let mut session = open(&unsealed, &clear).await;
+    let set = session.fields().expect("fields").set("a", MARK).await;
+    set.expect("a change");
+    let [item] =
+        <[Bytes; 1]>::try_from(stored_items(driver, &clear.handle(), "a").await).expect("one item");
+    let id = plain(&sealing).await;
+    let record = given::read(driver, &id.handle()).await;
+    let item = || Redacted::from(item.clone());
+    for (name, change) in [
+        ("set", FieldChange::Set(item())),
+        ("log", FieldChange::Append(item())),
+        ("list", FieldChange::Push(item())),
+    ] {
+        let write = FieldWrite {
+            name: FieldName::new(name).expect("a name"),
+            epoch: record.stamp.epoch,
+            op: given::op(),
+            resend: None,
+            change,
+        };
+        let written = fields.write_field(&id.handle(), write).await;
+        written.expect("a change");
+        let mut session = open(&sealing, &id).await;
+        let field = session.fields().expect("fields").get(name).await;
+        let field = field.expect("an answer").expect("a field");
+        let shown = match name {
+            "set" => field.value::<String>().map(drop),
+            "log" => field.bytes().map(drop),
+            _ => field.list::<String>().map(drop),
+        };
+        match shown {
+            Err(SessionError::Store(error)) if error.kind() == ErrorKind::Tampered => {}
+            other => panic!("{name}: expected Tampered, and the answer was {other:?}"),
         }
     }
 }

@@ -16,7 +16,7 @@ use asm_session::{
 
 use super::round_trips::Racing;
 use crate::{
-    Counting, Fault, Harness, Odds, Verb,
+    Counting, Fault, Harness, Odds, Verb, cancel_at,
     clock::turns,
     given,
     log::Log,
@@ -27,6 +27,8 @@ use crate::{
     together::gap,
     waiting::{until, waiters},
 };
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Every mode in which sessions are changed.
 const WRITING: [LockMode; 5] = [
@@ -136,6 +138,40 @@ pub async fn saves_although_others_are_always_ahead(h: &dyn Harness) {
         saved(&mut session).await;
         assert_eq!(number(&sessions, &id, "n").await, 1);
         assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
+    }
+}
+
+/// A lock that a save took for itself ends with it, also when that save fails, or is dropped, and
+/// the session lives on.
+pub async fn gives_a_borrowed_lock_back(h: &dyn Harness) {
+    let first = sessions(h, LockMode::OnOpen).await;
+    let driver = Arc::new(troubled(h).await);
+    driver.layer().pause(1);
+    let second = built(patient(over(h, Arc::clone(&driver))));
+    for dropped_at in 1.. {
+        let id = stored(&first, |session| session.insert("n", &0)).await;
+        let mut other = open(&second, &id).await;
+        let seen: i64 = other.get_or("n", 0).expect("a number");
+        other.insert("n", &(seen + 2)).expect("a change");
+        let mut holder = open(&first, &id).await;
+        let (key, looks) = (id.handle(), first.clone());
+        let closing = tokio::spawn(async move {
+            let answer = cancel_at(dropped_at, other.close()).await;
+            (other, answer)
+        });
+        let waits = async || waiters(looks.driver(), &key).await == 1;
+        until(async || closing.is_finished() || waits().await).await;
+        holder.insert("n", &1).expect("a change under the lock");
+        saved(&mut holder).await;
+        let (other, answer) = ended(h, closing).await;
+        h.advance(Duration::ZERO).await;
+        assert!(is_free(&first, key).await, "dropped at {dropped_at}");
+        drop(other);
+        assert_eq!(number(&first, &id, "n").await, 1);
+        if let Some(answer) = answer {
+            assert_eq!(conflict(answer), ["n"]);
+            break;
+        }
     }
 }
 
@@ -466,6 +502,28 @@ pub async fn follows_the_conflict_policy(h: &dyn Harness) {
         saved(&mut theirs).await;
         assert_eq!(number(&sessions, &id, "n").await, winner, "{policy:?}");
         assert_eq!(number(&sessions, &id, "blind").await, 2, "{policy:?}");
+
+        // Already at `write()`, which then is no conflict.
+        for mode in [LockMode::OnWrite, LockMode::Manual] {
+            let sessions = sessions.with_mode(mode);
+            let id = stored(&sessions, |session| session.insert("n", &0)).await;
+            let (mut mine, mut theirs) = (open(&sessions, &id).await, open(&sessions, &id).await);
+            for (session, value) in [(&mut mine, 1), (&mut theirs, 2)] {
+                let _: i64 = session.get_or("n", 0).expect("a number");
+                let session = match session.write().await {
+                    Ok(session) => session,
+                    Err(error) => panic!("{policy:?} {mode:?}: {error:?}"),
+                };
+                session.insert("n", &value).expect("a change");
+                session.insert("blind", &value).expect("a change");
+                if value == 1 {
+                    saved(session).await;
+                }
+            }
+            saved(&mut theirs).await;
+            assert_eq!(number(&sessions, &id, "n").await, winner, "{policy:?}");
+            assert_eq!(number(&sessions, &id, "blind").await, 2, "{policy:?}");
+        }
     }
 }
 
@@ -598,7 +656,7 @@ pub async fn saves_what_every_mutator_changed(h: &dyn Harness) {
 /// Every no-op does not mark dirty, and nothing is saved.
 pub async fn saves_no_no_op(h: &dyn Harness) {
     type NoOp = fn(&mut Session);
-    let no_ops: [(&str, NoOp); 7] = [
+    let no_ops: [(&str, NoOp); 9] = [
         ("insert", |session| {
             session.insert("n", &1).expect("as it was");
         }),
@@ -624,10 +682,22 @@ pub async fn saves_no_no_op(h: &dyn Harness) {
             session.clear().expect("a change");
             session.insert("n", &1).expect("as it was");
         }),
+        ("set_lifetime", |session| {
+            session.set_lifetime(MINUTE).expect("as it was");
+        }),
+        ("set_lifetime, there and back", |session| {
+            session.set_lifetime(None).expect("a change");
+            assert_eq!(session.lifetime(), None);
+            session.set_lifetime(MINUTE).expect("as it was");
+        }),
     ];
     let sessions = sessions(h, LockMode::Optimistic).await;
     for (name, keep) in no_ops {
-        let id = stored(&sessions, |session| session.insert("n", &1)).await;
+        let fill = |session: &mut Session| {
+            session.insert("n", &1)?;
+            session.set_lifetime(MINUTE)
+        };
+        let id = stored(&sessions, fill).await;
         let before = given::read(sessions.driver(), &id.handle()).await;
         let mut session = open(&sessions, &id).await;
         keep(&mut session);

@@ -262,6 +262,17 @@ pub async fn refuses_changes_after_a_delete(h: &dyn Harness) {
         );
         refused!(session.take::<i64>("n").await, SessionError::Deleted);
         refused!(session.lock().await, SessionError::Deleted);
+        let tried = session.try_update("n", |n: Option<i64>| Ok(n));
+        refused!(tried, SessionError::Deleted);
+        refused!(session.bind_subject("user:42").await, SessionError::Deleted);
+        if let Ok(mut fields) = session.fields() {
+            refused!(fields.incr("hits", 1).await, SessionError::Deleted);
+            refused!(fields.set("set", "text").await, SessionError::Deleted);
+            refused!(fields.append("log", "line").await, SessionError::Deleted);
+            refused!(fields.push("list", &1).await, SessionError::Deleted);
+            refused!(fields.take("set").await, SessionError::Deleted);
+            refused!(fields.clear("set").await, SessionError::Deleted);
+        }
         let _ = session.close().await;
         drop(session);
         given::swept(sessions.driver()).await;

@@ -1,16 +1,19 @@
 //! How long sessions live, and what extends that.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use asm_core::{Driver, Touch};
+use asm_core::{Driver, Timestamp, Touch};
 use asm_session::{
     Bots, Client, ClientKind, InvalidReason, Lifetimes, LifetimesBuilder, LockMode, Rotation,
     Session, SessionError, SessionId, Sessions,
 };
 
 use crate::{
-    Harness, given,
-    sessions::{builder, built, client, invalid, issued, number, open, plain, saved, stored, two},
+    Fault, Harness, Verb, WrongClock, given,
+    sessions::{
+        builder, built, client, invalid, issued, number, open, over, plain, rotated, saved, stored,
+        troubled, two, used,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -134,6 +137,61 @@ pub async fn begins_the_absolute_lifetime_anew_by_an_authentication(h: &dyn Harn
     is_over(&sessions, &id).await;
 }
 
+/// Whatever the clocks of the processes show that create, renew and open it; also when the first
+/// call of one is a create, and when the answer to that is lost.
+pub async fn dates_sessions_by_the_clock_of_the_store(h: &dyn Harness) {
+    let right = built(builder(h).await.lifetimes(a_day()));
+    for (by, ahead) in [
+        (HOUR, true),
+        (HOUR, false),
+        (40 * DAY, true),
+        (40 * DAY, false),
+    ] {
+        for lost in [false, true] {
+            let driver = Arc::new(troubled(h).await);
+            let clock = || Arc::new(WrongClock::new(h.clock(), by, ahead));
+            let begins = over(h, Arc::clone(&driver)).clock(clock());
+            let begins = built(begins.lifetimes(a_day()));
+            let others = built(builder(h).await.clock(clock()).lifetimes(a_day()));
+            if lost {
+                driver.layer().next(Verb::Create, Fault::LostAnswer);
+            }
+            let (id, created) = logged_in(&begins, &right).await;
+            for sessions in [&right, &others] {
+                let session = open(sessions, &id).await;
+                let times = [Some(session.created_at()), session.authenticated_at()];
+                for time in times {
+                    let time = time.expect("a login");
+                    let off = time.since(created).max(created.since(time));
+                    assert!(off <= SECOND, "{off:?} off, by a clock {by:?} off");
+                }
+            }
+
+            let grace = Rotation::Renew { grace: MINUTE };
+            let next = rotated(&begins, &id, grace).await;
+            used(&others, &next).await;
+            h.advance(MINUTE - SECOND).await;
+            for sessions in [&right, &begins, &others] {
+                assert!(open(sessions, &id).await.is_zombie());
+            }
+            h.advance(SECOND).await;
+            for sessions in [&right, &begins, &others] {
+                invalid(sessions, &id, InvalidReason::Stale).await;
+            }
+
+            kept_by_the_store(right.driver(), &next).await;
+            h.advance(DAY - MINUTE - MARGIN).await;
+            for sessions in [&right, &begins, &others] {
+                open(sessions, &next).await;
+            }
+            h.advance(2 * MARGIN).await;
+            for sessions in [&right, &begins, &others] {
+                invalid(sessions, &next, InvalidReason::Expired).await;
+            }
+        }
+    }
+}
+
 /// However much of it was used up before.
 pub async fn lives_for_nine_tenths_of_the_idle_time_after_each_use(h: &dyn Harness) {
     let sessions = built(builder(h).await.lifetimes(an_hour()));
@@ -228,7 +286,11 @@ pub async fn applies_the_shortest_and_the_longest_last(h: &dyn Harness) {
         .max(20 * MINUTE);
     let sessions = built(builder(h).await.lifetimes(of(lifetimes)));
     let lived = async |lifetime: Option<Duration>, back: bool| {
-        let id = stored(&sessions, |session| session.set_lifetime(lifetime)).await;
+        let fill = |session: &mut Session| {
+            session.set_lifetime(lifetime)?;
+            session.insert("n", &0)
+        };
+        let id = stored(&sessions, fill).await;
         if back {
             saved(&mut open(&sessions, &id).await).await;
         }
@@ -400,8 +462,23 @@ async fn of_a(client: &Client, sessions: &Sessions) -> SessionId {
     issued(&session)
 }
 
+/// A new session whose user has authenticated: its id, and the store's time when that was stored.
+async fn logged_in(sessions: &Sessions, others: &Sessions) -> (SessionId, Timestamp) {
+    let mut session = sessions.create(&client()).expect("a new session");
+    let login = session.regenerate(Rotation::Authenticate);
+    login.expect("a change");
+    session.insert("n", &0).expect("a change");
+    // Once more when the answer was lost.
+    if session.save().await.is_err() {
+        saved(&mut session).await;
+    }
+    let id = issued(&session);
+    let stored = given::read(others.driver(), &id.handle()).await;
+    (id, stored.now)
+}
+
 /// Makes the store keep the record for ten days, without the session layer.
-async fn kept_by_the_store(driver: &dyn Driver, id: &SessionId) {
+pub(super) async fn kept_by_the_store(driver: &dyn Driver, id: &SessionId) {
     let record = given::read(driver, &id.handle()).await;
     let touch = Touch {
         epoch: record.stamp.epoch,

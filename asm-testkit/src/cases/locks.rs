@@ -21,7 +21,8 @@ use tokio::task::yield_now;
 use crate::{
     Chaos, Harness, ManualClock, cancel_at, count_awaits, expect, given,
     given::{HOLD, TTL, WAIT},
-    together::together,
+    sessions::raced,
+    together::{gap, together},
     waiting::{Waiting, answered, holder, is_free, lock, resumed, until, waiters},
 };
 
@@ -731,6 +732,45 @@ pub async fn full_queue_refuses(h: &dyn Harness) {
     let waiting = Waiting::queued(&r2, &key, wish()).await;
     expect::exactly(r1.release(&key, &token).await, &Released::Done);
     waiting.held(h).await;
+}
+
+/// However many come at once: 3 of 16 wait, and the others are told.
+pub async fn full_queue_refuses_a_crowd(h: &dyn Harness) {
+    const LIMIT: usize = 3;
+    const CROWD: usize = 16;
+
+    let (r1, r2) = (h.connect().await, h.connect().await);
+    let (key, snapshot) = given::stored(&*r1).await;
+    let (token, _) = given::held(&*r1, &key, &snapshot).await;
+    let refused = Arc::new(AtomicUsize::new(0));
+    let crowd = (0..CROWD).map(|one| {
+        let driver = Arc::clone(if one % 2 == 0 { &r1 } else { &r2 });
+        let (snapshot, refused) = (snapshot.clone(), Arc::clone(&refused));
+        async move {
+            gap().await;
+            let wish = LockWish {
+                queue: Some(LIMIT as u32),
+                ..given::wish(&snapshot)
+            };
+            let own = wish.claim.token;
+            match driver.acquire(&key, wish).await.expect("an answer") {
+                Acquired::Held { .. } => {
+                    driver.release(&key, &own).await.expect("an answer");
+                    true
+                }
+                Acquired::QueueFull => {
+                    if refused.fetch_add(1, Ordering::SeqCst) + 1 == CROWD - LIMIT {
+                        assert_eq!(waiters(&*driver, &key).await, LIMIT);
+                        driver.release(&key, &token).await.expect("an answer");
+                    }
+                    false
+                }
+                other => panic!("neither held nor refused: {other:?}"),
+            }
+        }
+    });
+    let held = raced(h, crowd).await;
+    assert_eq!(held.into_iter().filter(|held| *held).count(), LIMIT);
 }
 
 /// Limit 0 means never wait.

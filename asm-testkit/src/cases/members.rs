@@ -1,15 +1,30 @@
 //! The sessions of a user, as an application has them: who is listed, who makes room, who is logged
 //! out.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use asm_core::{ErrorKind, Key};
-use asm_session::{AtCap, EndReason, Event, LockMode, Rotation, SessionError, SessionId, Sessions};
+use asm_core::{Delete, Deleted, Driver, ErrorKind, Key};
+use asm_session::{
+    AtCap, EndReason, Event, Lifetimes, LockMode, Rotation, Session, SessionError, SessionId,
+    Sessions,
+};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
+use super::lifetimes::kept_by_the_store;
 use crate::{
-    Fault, Harness, Verb,
+    Fault, Harness, Layer, Layered, Verb,
     clock::turns,
-    sessions::{Told, builder, built, open, over, plain, refused, saved, troubled, two, used},
+    sessions::{
+        Told, builder, built, client, issued, open, over, patient, plain, raced, refused, saved,
+        troubled, two, used,
+    },
+    together::gap,
     waiting::until,
 };
 
@@ -54,8 +69,7 @@ pub async fn gives_a_place_back_that_no_save_followed(h: &dyn Harness) {
             }
             _ => drop(session),
         }
-        until(async || user.list().await.expect("a list").is_empty()).await;
-        other.bind_subject(&name).await.expect("a place");
+        until(async || other.bind_subject(&name).await.is_ok()).await;
         saved(&mut other).await;
         assert_eq!(listed(&sessions, &name).await, [other.handle()]);
         // The session whose place it was lives on, and nobody's revocation is its end.
@@ -102,7 +116,8 @@ pub async fn revokes_no_later_login(h: &dyn Harness) {
     early.bind_subject(USER).await.expect("a place");
     let mut late = open(&second, &id).await;
     late.bind_subject(USER).await.expect("a place");
-    assert_eq!(first.subject(USER).revoke_all().await.expect("an index"), 1);
+    // It is not the subject's yet, and will not be.
+    assert_eq!(first.subject(USER).revoke_all().await.expect("an index"), 0);
     refused!(early.save().await, SessionError::Deleted);
     refused!(late.save().await, SessionError::Deleted);
 
@@ -175,6 +190,238 @@ pub async fn keeps_a_member_listed_whose_authentication_failed(h: &dyn Harness) 
     drop(session);
     turns().await;
     assert_eq!(listed(&sessions, USER).await, [id.handle()]);
+}
+
+/// One that was given to another subject, and one that was only reserved, by a process that did not
+/// live to give the place back: they are neither shown nor ended.
+pub async fn leaves_a_session_that_is_not_the_subjects(h: &dyn Harness) {
+    for stray in STRAYS {
+        let others = built(builder(h).await);
+        let name = format!("{USER} {stray:?}");
+        let id = strays(h, stray, &name).await;
+        assert_eq!(listed(&others, &name).await, [], "{stray:?}");
+        let user = others.subject(&name);
+        assert_eq!(user.revoke_all().await.expect("an index"), 0, "{stray:?}");
+        assert_eq!(listed(&others, &name).await, [], "{stray:?}");
+        used(&others, &id).await;
+        if stray == Stray::GivenAway {
+            assert_eq!(listed(&others, "user:43").await, [id.handle()]);
+            let other = others.subject("user:43");
+            assert_eq!(other.revoke_all().await.expect("an index"), 1);
+        }
+    }
+}
+
+/// Between the look at it and its end.
+pub async fn ends_no_session_that_changes_hands_meanwhile(h: &dyn Harness) {
+    let driver = Arc::new(Layered::new(Meanwhile::over(h.connect().await)));
+    let (sessions, others) = (built(over(h, Arc::clone(&driver))), built(builder(h).await));
+    let id = plain(&others).await;
+    let mut session = open(&others, &id).await;
+    session.bind_subject(USER).await.expect("a place");
+    saved(&mut session).await;
+    let moves = async move {
+        session.bind_subject("user:43").await.expect("a place");
+        saved(&mut session).await;
+    };
+    driver.layer().before_a_delete(Box::pin(moves));
+    let user = sessions.subject(USER);
+    assert_eq!(user.revoke_all().await.expect("an index"), 0);
+    assert_eq!(listed(&others, "user:43").await, [id.handle()]);
+    used(&others, &id).await;
+}
+
+/// Its store has kept it, and nobody can open it.
+pub async fn lists_no_session_past_its_deadline(h: &dyn Harness) {
+    let lifetimes = Lifetimes::builder().absolute(24 * HOUR).build();
+    let lifetimes = lifetimes.expect("lifetimes that make sense");
+    let sessions = built(builder(h).await.lifetimes(lifetimes));
+    let id = member(&sessions, USER).await.expect("a login");
+    kept_by_the_store(sessions.driver(), &id).await;
+    assert_eq!(listed(&sessions, USER).await, [id.handle()]);
+    h.advance(25 * HOUR).await;
+    assert_eq!(listed(&sessions, USER).await, []);
+    let user = sessions.subject(USER);
+    assert_eq!(user.revoke_all().await.expect("an index"), 0);
+}
+
+/// A holder of a member's lock meets its end, and one that is about to make its session a member
+/// loses the lock: that session lives on as what it was.
+pub async fn revokes_over_a_lock(h: &dyn Harness) {
+    let (first, second) = two(h, LockMode::OnOpen).await;
+    let id = member(&first, USER).await.expect("a login");
+    let mut holder = open(&first, &id).await;
+    let user = second.subject(USER);
+    assert_eq!(user.revoke_all().await.expect("an index"), 1);
+    holder.insert("n", &1).expect("a change");
+    refused!(holder.save().await, SessionError::Deleted);
+
+    let id = plain(&first).await;
+    let mut holder = open(&first, &id).await;
+    holder.bind_subject(USER).await.expect("a place");
+    assert_eq!(user.revoke_all().await.expect("an index"), 0);
+    refused!(holder.save().await, SessionError::LockLost);
+    drop(holder);
+    turns().await;
+    assert_eq!(listed(&first, USER).await, []);
+    used(&first, &id).await;
+}
+
+/// 64 logins at once, on two handles, while a third looks on, under each policy.
+pub async fn holds_a_cap_under_many_logins(h: &dyn Harness) {
+    const LOGINS: usize = 64;
+
+    for policy in [AtCap::Reject, AtCap::EvictOldest, AtCap::EvictIdle] {
+        let name = format!("{USER} {policy:?}");
+        let capped = async || built(patient(builder(h).await).subject_cap(THREE, policy));
+        let handles = [capped().await, capped().await];
+        let watcher = handles[0].subject(&name);
+        let requests = (0..=LOGINS).map(|login| {
+            let (sessions, watcher) = (handles[login % 2].clone(), watcher.clone());
+            let name = name.clone();
+            async move {
+                if login == LOGINS {
+                    for _ in 0..20 {
+                        let listed = watcher.list().await.expect("a list").len();
+                        assert!(listed <= THREE.get() as usize, "{listed} at once");
+                        gap().await;
+                    }
+                    return None;
+                }
+                gap().await;
+                match member(&sessions, &name).await {
+                    Ok(id) => Some(id),
+                    Err(SessionError::TooManySessions) if policy == AtCap::Reject => None,
+                    Err(SessionError::Deleted) if policy != AtCap::Reject => None,
+                    Err(error) => panic!("{policy:?}: {error:?}"),
+                }
+            }
+        });
+        let logins = raced(h, requests).await;
+        let mut living = Vec::new();
+        for id in logins.into_iter().flatten() {
+            let info = handles[1].by_handle(id.handle()).info().await;
+            if info.expect("an answer").is_some() {
+                living.push(id.handle());
+            }
+        }
+        let mut listed = listed(&handles[1], &name).await;
+        assert_eq!(listed.len(), THREE.get() as usize, "{policy:?}");
+        living.sort();
+        listed.sort();
+        assert_eq!(listed, living, "{policy:?}");
+    }
+}
+
+/// Whatever the policy, and whoever has the session now; but not while it may still be saved.
+pub async fn makes_room_by_a_place_that_was_never_saved(h: &dyn Harness) {
+    for policy in [AtCap::Reject, AtCap::EvictOldest, AtCap::EvictIdle] {
+        for stray in STRAYS {
+            let name = format!("{USER} {policy:?} {stray:?}");
+            let one = NonZeroU32::MIN;
+            let sessions = built(builder(h).await.subject_cap(one, policy));
+            let id = strays(h, stray, &name).await;
+            if policy == AtCap::Reject {
+                refused!(
+                    member(&sessions, &name).await,
+                    SessionError::TooManySessions
+                );
+            }
+            h.advance(Duration::from_secs(90)).await;
+            let other = member(&sessions, &name).await.expect("a login");
+            assert_eq!(listed(&sessions, &name).await, [other.handle()]);
+            used(&sessions, &id).await;
+        }
+    }
+}
+
+/// Why a session is listed that is not the subject's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stray {
+    /// It is another subject's, and the index was not told.
+    GivenAway,
+    /// It was reserved, and nothing came of it.
+    NeverSaved,
+}
+
+const STRAYS: [Stray; 2] = [Stray::GivenAway, Stray::NeverSaved];
+
+const THREE: NonZeroU32 = NonZeroU32::new(3).expect("not 0");
+
+/// A session that is listed under that name, and not the subject's.
+async fn strays(h: &dyn Harness, stray: Stray, name: &str) -> SessionId {
+    let driver = Arc::new(troubled(h).await);
+    let sessions = built(over(h, Arc::clone(&driver)));
+    let fails = |verb| {
+        let unavailable = Fault::Refused(ErrorKind::Unavailable);
+        driver.layer().next(verb, unavailable);
+    };
+    let id = plain(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.bind_subject(name).await.expect("a place");
+    match stray {
+        Stray::GivenAway => {
+            saved(&mut session).await;
+            fails(Verb::Forget);
+            let moved = session.bind_subject("user:43").await;
+            refused!(moved, SessionError::Store(_));
+        }
+        Stray::NeverSaved => fails(Verb::Open),
+    }
+    drop(session);
+    // The place is not given back, because that fails.
+    until(async || driver.layer().struck().len() == 1).await;
+    turns().await;
+    id
+}
+
+/// A login: a new session, the subject's.
+async fn member(sessions: &Sessions, name: &str) -> asm_session::Result<SessionId> {
+    let mut session: Session = sessions.create(&client())?;
+    session.insert("n", &0)?;
+    session.bind_subject(name).await?;
+    session.close().await?;
+    Ok(issued(&session))
+}
+
+/// Does something before the next delete.
+struct Meanwhile {
+    inner: Arc<dyn Driver>,
+    before: Mutex<Option<BoxFuture<'static, ()>>>,
+}
+
+impl Meanwhile {
+    fn over(inner: Arc<dyn Driver>) -> Self {
+        Self {
+            inner,
+            before: Mutex::default(),
+        }
+    }
+
+    fn before_a_delete(&self, this: BoxFuture<'static, ()>) {
+        *self.before.lock().expect("no panic") = Some(this);
+    }
+}
+
+impl Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Layer for Meanwhile {
+    fn inner(&self) -> &dyn Driver {
+        &*self.inner
+    }
+
+    async fn delete(&self, key: &Key, req: Delete) -> asm_core::Result<Deleted> {
+        let before = self.before.lock().expect("no panic").take();
+        if let Some(before) = before {
+            before.await;
+        }
+        self.inner.delete(key, req).await
+    }
 }
 
 async fn listed(sessions: &Sessions, name: &str) -> Vec<Key> {

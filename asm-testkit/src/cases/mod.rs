@@ -172,6 +172,7 @@ macro_rules! __cases {
                 ],
                 "Waiter n+1 of a queue limit n fails at once with `QueueFull`; limit 0 means never wait; none means no cap." => [
                     full_queue_refuses,
+                    full_queue_refuses_a_crowd,
                     limit_zero_never_waits,
                     no_limit_no_cap,
                 ],
@@ -368,6 +369,7 @@ macro_rules! __cases {
                     keeps_parallel_sets_of_different_keys,
                     saves_although_others_are_always_ahead,
                     excludes_other_savers_from_a_lock,
+                    gives_a_borrowed_lock_back,
                     saves_nothing_past_a_lock,
                     ends_a_lock_by_a_delete,
                 ],
@@ -432,6 +434,7 @@ macro_rules! __cases {
                     keeps_everything_through_a_renewal,
                     replaces_an_id_when_the_new_one_is_used,
                     confirms_a_renewed_id_once,
+                    confirms_no_id_beside_a_holder,
                     logs_nobody_out_by_a_lost_answer,
                 ],
                 "`Authenticate` leaves no zombie and ends all earlier ones; grace 0 leaves none." => [
@@ -525,6 +528,9 @@ macro_rules! __cases {
                     saves_nothing_past_the_deadline_whatever_the_store_kept,
                     begins_the_absolute_lifetime_anew_by_an_authentication,
                 ],
+                "Clock steps of ±1 h on any client change none of the above." => [
+                    dates_sessions_by_the_clock_of_the_store,
+                ],
                 "The idle deadline lies within [idle × 0.9, idle] after the last use." => [
                     lives_for_nine_tenths_of_the_idle_time_after_each_use,
                     ends_when_it_was_not_used_for_its_idle_time,
@@ -573,6 +579,7 @@ macro_rules! __cases {
                     stores_no_item_in_clear_with_sealing_on,
                     counts_in_clear_only_when_it_is_allowed_to,
                     believes_no_item_that_was_moved,
+                    believes_no_item_that_is_not_sealed,
                 ],
                 "Every (format × codec × sealing) writes what every configured reader reads; raw data that begins like an envelope round-trips." => [
                     reads_what_any_chain_wrote,
@@ -605,6 +612,7 @@ macro_rules! __cases {
                     leaves_a_record_of_an_unknown_codec,
                     leaves_a_record_of_an_unknown_key,
                     leaves_a_record_of_an_unknown_version,
+                    leaves_a_record_that_turned_unreadable,
                 ],
                 "Where a seal splits its key, no body opens without the half that its client brings; head, listing, fields and end need none; a renewal keeps it, an authentication makes a new one." => [
                     opens_no_body_without_the_half_of_its_client,
@@ -656,14 +664,21 @@ macro_rules! __cases {
                     keeps_the_place_of_a_parallel_login,
                     keeps_a_member_listed_whose_authentication_failed,
                     revokes_no_later_login,
+                    leaves_a_session_that_is_not_the_subjects,
+                    ends_no_session_that_changes_hands_meanwhile,
+                    lists_no_session_past_its_deadline,
+                    revokes_over_a_lock,
                 ],
                 "A cap of N sessions per subject holds under 64 parallel logins, under each policy." => [
+                    holds_a_cap_under_many_logins,
+                    makes_room_by_a_place_that_was_never_saved,
                     ends_the_session_that_was_not_used_for_longest,
                 ],
             }
             session_trouble [] {
                 "A save after the lock was lost never changes the record; it answers `LockLost`; the lost-lock hook runs exactly once." => [
                     replaces_no_lost_lock_under_changes,
+                    logs_out_after_a_lost_lock,
                     tells_of_no_lost_lock_when_it_was_released,
                 ],
                 "A retried save (same op id) whose first answer was lost answers `Done` with the same version and counts once, also when others saved in between; a resend that can no longer be resolved is `Err(Unknown)`." => [

@@ -3,16 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use asm_core::{
-    Acquired, Claim, Create, Created, Delete, Deleted, Driver, Epoch, ErrorKind, Fence, Guard, Key,
-    LockState, LockToken, OpId, Open, OpenedLock, Proofs, Redacted, Renewed, Save, Snapshot, Stamp,
-    Timestamp, Touch, Touched, Version, Written,
+    Acquired, Claim, Create, Created, Delete, Deleted, Driver, Epoch, ErrorKind, Fence,
+    FieldChange, FieldFound, FieldName, FieldRead, FieldWrite, Guard, Key, LockState, LockToken,
+    OpId, Open, OpenedLock, Proofs, Redacted, Renewed, Save, Snapshot, Stamp, Timestamp, Touch,
+    Touched, Version, Written,
 };
 
 use crate::{
     Harness, cancel_at, expect,
     given::{self, HOLD, TTL},
     together::together,
-    waiting::{Waiting, holder},
+    waiting::{Waiting, holder, is_free},
 };
 
 /// Much shorter than [`TTL`], so that a lifetime that became this one shows.
@@ -1024,8 +1025,34 @@ pub async fn deletes_under_its_guard_only(h: &dyn Harness) {
     assert_eq!(holder(&*r1, &key).await, Some(fence));
     assert_same(&*r1, &second, &given::read(&*r1, &key).await);
 
+    let waiting = Waiting::queued(&r1, &key, given::wish(&second)).await;
+    let field = |epoch| FieldRead {
+        name: FieldName::new("hits").expect("a name"),
+        epoch,
+        items: None,
+    };
+    if let Some(fields) = r1.fields() {
+        let FieldRead { name, epoch, .. } = field(second.stamp.epoch);
+        let write = FieldWrite {
+            name,
+            epoch,
+            op: given::op(),
+            resend: None,
+            change: FieldChange::Incr(1),
+        };
+        expect::number(fields.write_field(&key, write).await);
+    }
     let good = only_if(Guard::held(token, &second));
     expect::exactly(r2.delete(&key, good).await, &Deleted::Done);
+    expect::exactly(waiting.answer(h).await, &Acquired::Missing);
+    expect::created(r1.create(&key, given::create("afresh")).await);
+    assert!(is_free(&*r2, &key).await, "the lock of a deleted session");
+    if let Some(fields) = r2.fields() {
+        let epoch = given::read(&*r2, &key).await.stamp.epoch;
+        let found = fields.read_field(&key, field(epoch)).await;
+        expect::exactly(found, &FieldFound::Absent);
+    }
+    expect::exactly(r2.delete(&key, given::log_out()).await, &Deleted::Done);
     let (key, first) = given::stored(&*r1).await;
     let good = only_if(Guard::unchanged(&first));
     expect::exactly(r2.delete(&key, good).await, &Deleted::Done);

@@ -12,8 +12,8 @@ use std::{
 
 use asm_core::{Driver, ErrorKind};
 use asm_session::{
-    Client, Draw, Event, Events, IdSource, LockMode, OnLockTimeout, OsRandom, Profile,
-    ProfilePolicy, Rotation, Session, SessionError, SessionId, Sessions,
+    Client, Draw, Event, Events, IdSource, InvalidReason, LockMode, OnLockTimeout, OsRandom,
+    Profile, ProfilePolicy, Rotation, Session, SessionError, SessionId, Sessions,
 };
 use async_trait::async_trait;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -25,11 +25,11 @@ use crate::{
     canaries::forms,
     cancel_at,
     clock::turns,
-    count_awaits,
+    count_awaits, given,
     log::Log,
     sessions::{
-        Told, builder, built, client, is_free, issued, number, open, over, plain, rotated, saved,
-        sessions, shared, troubled, value,
+        Told, builder, built, client, invalid, is_free, issued, number, open, over, plain, refused,
+        rotated, saved, sessions, shared, troubled, value,
     },
     waiting::{self, until},
 };
@@ -349,6 +349,24 @@ pub async fn counts_a_save_once_that_was_dropped(h: &dyn Harness) {
             let sum = number(&sessions, &id, "n").await;
             assert_eq!(sum, place as i64, "{mode:?}: dropped at {place}");
         }
+    }
+}
+
+/// A log out is no write under the lock: it works although that was lost.
+pub async fn logs_out_after_a_lost_lock(h: &dyn Harness) {
+    for mode in LOCKING {
+        let sessions = sessions(h, mode).await;
+        let id = plain(&sessions).await;
+        let mut session = locked(&sessions, &id).await;
+        session.insert("place", "there").expect("it is locked");
+        let handle = sessions.by_handle(id.handle());
+        handle.break_lock(None).await.expect("a broken lock");
+        refused!(session.validate_lock().await, SessionError::LockLost);
+        session.delete().await.expect("an end");
+        invalid(&sessions, &id, InvalidReason::Unknown).await;
+        drop(session);
+        given::swept(sessions.driver()).await;
+        assert_eq!(h.holdings().await, 0, "{mode:?}");
     }
 }
 

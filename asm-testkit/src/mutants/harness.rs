@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use asm_core::{Clock, Driver, Timestamp};
+use asm_core::{Clock, Driver};
 use async_trait::async_trait;
 
 use super::bench::{Base, Flaws, Storage, lock};
-use crate::{Harness, Layer, Layered, ManualClock, Suite};
+use crate::{Harness, Layer, Layered, ManualClock, Suite, WrongClock};
 
 /// A driver with one thing wrong.
 pub(super) trait Broken: Layer + Sized {
@@ -108,11 +108,7 @@ impl<M: Broken> Harness for Workshop<M> {
     }
 
     async fn connect_with_clock_off(&self, by: Duration, ahead: bool) -> Arc<dyn Driver> {
-        let clock = WrongClock {
-            right: self.clock.clone(),
-            by,
-            ahead,
-        };
+        let clock = WrongClock::new(self.time(), by, ahead);
         self.driver(self.here.connect(M::FLAWS, Arc::new(clock)))
     }
 
@@ -150,28 +146,5 @@ impl<M: Broken> Harness for Workshop<M> {
 impl<M: Broken> fmt::Debug for Workshop<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Workshop({})", type_name::<M>())
-    }
-}
-
-/// The clock of a machine that shows another time.
-#[derive(Debug)]
-struct WrongClock {
-    right: ManualClock,
-    by: Duration,
-    ahead: bool,
-}
-
-impl Clock for WrongClock {
-    fn now(&self) -> Timestamp {
-        let now = self.right.now();
-        if self.ahead {
-            now + self.by
-        } else {
-            Timestamp::from_micros(0) + now.since(Timestamp::from_micros(0)).saturating_sub(self.by)
-        }
-    }
-
-    fn sleep(&self, by: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.right.sleep(by)
     }
 }

@@ -303,6 +303,22 @@ mutants! {
         },
     }
 
+    /// The limit of the queue is looked at before, in a step of its own.
+    queue_limit_in_steps {
+        kills: [locks::full_queue_refuses_a_crowd],
+        wrong: {
+            async fn acquire(&self, key: &Key, wish: LockWish) -> Result<Acquired> {
+                let state = self.base.inspect(key).await?;
+                let is_full = |limit| state.waiters.len() >= limit as usize;
+                if state.holder.is_some() && wish.queue.is_some_and(is_full) {
+                    return Ok(Acquired::QueueFull);
+                }
+                gap(50);
+                self.base.acquire(key, LockWish { queue: None, ..wish }).await
+            }
+        },
+    }
+
     /// A queue has at most three places.
     hidden_queue_limit {
         kills: [locks::no_limit_no_cap],

@@ -687,6 +687,52 @@ mutants! {
         },
     }
 
+    /// A delete under a guard leaves lock and queue.
+    guarded_delete_leaves_the_lock notes HashMap<Key, Draft> {
+        kills: [records::deletes_under_its_guard_only],
+        wrong: {
+            async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
+                let before = req.only_if.and_then(|_| self.base.store().look(key));
+                let deleted = self.base.delete(key, req).await;
+                if matches!(deleted, Ok(Deleted::Done)) {
+                    self.notes.with(|notes| notes.extend(before.map(|draft| (*key, draft))));
+                }
+                deleted
+            }
+
+            async fn create(&self, key: &Key, req: Create) -> Result<Created> {
+                let created = self.base.create(key, req).await;
+                if let Some(before) = self.notes.with(|notes| notes.remove(key)) {
+                    self.base.store().edit(key, |draft| draft.lock = before.lock);
+                }
+                created
+            }
+        },
+    }
+
+    /// A delete under a guard leaves the fields.
+    guarded_delete_leaves_fields notes HashMap<Key, Draft> {
+        kills: [records::deletes_under_its_guard_only],
+        wrong: {
+            async fn delete(&self, key: &Key, req: Delete) -> Result<Deleted> {
+                let before = req.only_if.and_then(|_| self.base.store().look(key));
+                let deleted = self.base.delete(key, req).await;
+                if matches!(deleted, Ok(Deleted::Done)) {
+                    self.notes.with(|notes| notes.extend(before.map(|draft| (*key, draft))));
+                }
+                deleted
+            }
+
+            async fn create(&self, key: &Key, req: Create) -> Result<Created> {
+                let created = self.base.create(key, req).await;
+                if let Some(before) = self.notes.with(|notes| notes.remove(key)) {
+                    self.base.store().edit(key, |draft| draft.fields = before.fields);
+                }
+                created
+            }
+        },
+    }
+
     /// A delete leaves something behind.
     delete_leaves_a_tombstone {
         kills: [

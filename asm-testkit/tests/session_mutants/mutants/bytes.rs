@@ -188,7 +188,10 @@ mutants! {
 
     /// A body that was tampered with is an empty one.
     takes_tampered_for_empty {
-        kills: [bytes::refuses_a_record_that_was_edited],
+        kills: [
+            bytes::refuses_a_record_that_was_edited,
+            bytes::leaves_a_record_that_turned_unreadable,
+        ],
         wrong: {
             "accept.rs" decode: { entries.map_err(unreadable)? } => { entries.unwrap_or_default() }
         },
@@ -196,7 +199,10 @@ mutants! {
 
     /// What should be sealed and is not is read.
     reads_what_should_be_sealed {
-        kills: [bytes::refuses_a_record_that_is_not_sealed],
+        kills: [
+            bytes::refuses_a_record_that_is_not_sealed,
+            bytes::believes_no_item_that_is_not_sealed,
+        ],
         wrong: {
             "envelope.rs" check_seal: {
                 Err(Error::new(ErrorKind::Tampered, "it is not sealed"))

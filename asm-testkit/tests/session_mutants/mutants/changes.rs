@@ -450,4 +450,32 @@ mutants! {
             "session.rs" drop: { self.is_modified() } => { self.journal.is_modified() }
         },
     }
+
+    /// A lifetime that is set is a change, whatever it was.
+    saves_the_lifetime_that_it_has {
+        kills: [changes::saves_no_no_op],
+        wrong: {
+            "head_journal.rs" set_lifetime: { lifetime != self.lifetime(stored) } => { true }
+        },
+    }
+
+    /// A lock that was taken for one save only is kept.
+    keeps_a_borrowed_lock {
+        kills: [changes::gives_a_borrowed_lock_back],
+        wrong: {
+            "save.rs" drop: { lock.abandon(); } => {
+                let _ = lock;
+            }
+        },
+    }
+
+    /// What was read and has changed is a conflict at `write()`, whatever the policy.
+    conflicts_at_write_by_no_policy {
+        kills: [changes::follows_the_conflict_policy],
+        wrong: {
+            "locking.rs" check_reads: {
+                self.shared().on_conflict != OnConflict::Fail || self.mode == LockMode::Off
+            } => { self.mode == LockMode::Off }
+        },
+    }
 }

@@ -403,4 +403,23 @@ mutants! {
             }
         },
     }
+
+    /// A new id is confirmed by all means, as a change is saved.
+    waits_to_confirm_an_id {
+        kills: [ids::confirms_no_id_beside_a_holder],
+        wrong: {
+            "save.rs" write_due: { self.write_head(release).await } => {
+                let prepare = |session: &mut Self, release| session.prepare(release).map(Some);
+                self.write_by_all_means(release, prepare).await.map(|saved| saved.is_some())
+            }
+        },
+    }
+
+    /// A field of an ended id is an absent one.
+    takes_an_ended_epoch_for_an_absent_field {
+        kills: [ids::refuses_everything_to_an_ended_id],
+        wrong: {
+            "fields.rs" read: { Err(self.session.stale()) } => { Ok(None) }
+        },
+    }
 }

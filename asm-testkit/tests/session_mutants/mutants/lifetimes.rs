@@ -26,11 +26,8 @@ mutants! {
         kills: [lifetimes::opens_nothing_past_its_deadline_whatever_the_store_kept],
         wrong: {
             "accept.rs" alive: {
-                shared.lifetimes.deadline(&self.record.head).is_some_and(|end| end <= now)
-            } => {
-                let _ = now;
-                false
-            }
+                shared.lifetimes.is_over(&self.record.head, self.record.at)
+            } => { false }
         },
     }
 
@@ -220,6 +217,30 @@ mutants! {
             "rotation.rs" apply: { self.lifetime = *lifetime } => {
                 self.lifetime = lifetime.or(self.lifetime)
             }
+        },
+    }
+
+    /// The process's clock is taken for the store's.
+    learns_no_time {
+        kills: [lifetimes::dates_sessions_by_the_clock_of_the_store],
+        wrong: {
+            "clock.rs" now: { self.ahead().unwrap_or(0) } => { 0 }
+        },
+    }
+
+    /// A session that was dated before the store had answered keeps its date.
+    keeps_the_date_that_was_guessed {
+        kills: [lifetimes::dates_sessions_by_the_clock_of_the_store],
+        wrong: {
+            "in_flight.rs" acknowledge: { saved.guessed } => { false }
+        },
+    }
+
+    /// Only the creation is dated anew.
+    dates_the_creation_only {
+        kills: [lifetimes::dates_sessions_by_the_clock_of_the_store],
+        wrong: {
+            "rotation.rs" date_back: { self.authenticated.iter_mut().for_each(right); } => {}
         },
     }
 }

@@ -15,10 +15,7 @@ mutants! {
     reserves_once {
         kills: [members::keeps_the_place_of_a_parallel_login],
         wrong: {
-            "subjects.rs" reserve_again: { self.reserve(&shared, subject).await? } => {
-                let _ = (&shared, subject);
-                0_u64
-            }
+            "subjects.rs" look_for_place: { self.reserve(&shared, subject).await? } => { present }
         },
     }
 
@@ -51,6 +48,103 @@ mutants! {
         kills: [members::ends_the_session_that_was_not_used_for_longest],
         wrong: {
             "lifetimes.rs" idle_for: { unused - left } => { Duration::MAX - left }
+        },
+    }
+
+    /// A list shows what is listed.
+    trusts_the_index {
+        kills: [
+            members::leaves_a_session_that_is_not_the_subjects,
+            members::lists_no_session_past_its_deadline,
+        ],
+        wrong: {
+            "subjects.rs" has: {
+                is_member && !shared.lifetimes.is_over(&head, snapshot.now)
+            } => {
+                let _ = is_member;
+                true
+            }
+        },
+    }
+
+    /// A list shows what the store has kept.
+    lists_what_is_over {
+        kills: [members::lists_no_session_past_its_deadline],
+        wrong: {
+            "subjects.rs" has: {
+                is_member && !shared.lifetimes.is_over(&head, snapshot.now)
+            } => { is_member }
+        },
+    }
+
+    /// Whatever is listed is revoked.
+    revokes_whatever_is_listed {
+        kills: [
+            members::leaves_a_session_that_is_not_the_subjects,
+            members::revokes_over_a_lock,
+        ],
+        wrong: {
+            "subjects.rs" clear: { self.generation_of(&head).is_some() } => { true }
+        },
+    }
+
+    /// What was the subject's when it was looked at is revoked.
+    revokes_what_was_the_subjects {
+        kills: [members::ends_no_session_that_changes_hands_meanwhile],
+        wrong: {
+            "operator.rs" end_as: { Some(Guard::unchanged(seen)) } => {
+                let _ = seen;
+                None
+            }
+        },
+    }
+
+    /// A revocation leaves those alone whose lock is held.
+    revokes_nothing_that_is_locked {
+        kills: [members::revokes_over_a_lock],
+        wrong: {
+            "operator.rs" delete_if: { deleted == Deleted::Locked } => { false }
+        },
+    }
+
+    /// A login under its lock is not revoked.
+    revokes_no_login_under_its_lock {
+        kills: [members::revokes_over_a_lock],
+        wrong: {
+            "subjects.rs" clear: { drop(session.break_lock(None).await?) } => {
+                return Ok(Cleared::Stranger)
+            }
+        },
+    }
+
+    /// A login that was revoked on its way reserves again.
+    reserves_what_was_revoked {
+        kills: [members::revokes_no_later_login],
+        wrong: {
+            "subjects.rs" look_for_place: { bound.generation == present } => { true }
+        },
+    }
+
+    /// The cap is looked at before, not while reserving.
+    looks_at_the_cap_first {
+        kills: [members::holds_a_cap_under_many_logins],
+        wrong: {
+            "subjects.rs" reserve: { index.reserve(&subject, req).await? } => {
+                let listed = index.list(&subject).await?.sessions.len();
+                if cap.is_some_and(|cap| listed >= cap.get() as usize) {
+                    Reserved::Full
+                } else {
+                    index.reserve(&subject, Reserve { cap: None, ..req }).await?
+                }
+            }
+        },
+    }
+
+    /// A place that was never saved is taken for good.
+    leaves_strays_their_places {
+        kills: [members::makes_room_by_a_place_that_was_never_saved],
+        wrong: {
+            "subjects.rs" make_room: { place(bound).give_back().await? } => { false }
         },
     }
 }

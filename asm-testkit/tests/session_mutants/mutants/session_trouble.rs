@@ -228,4 +228,17 @@ mutants! {
             }
         },
     }
+
+    /// A log out is refused when the lock was lost.
+    logs_out_under_the_lock_only {
+        kills: [session_trouble::logs_out_after_a_lost_lock],
+        wrong: {
+            "life.rs" delete: { self.mode == LockMode::ReadOnly } => {
+                if self.lock.is_lost() {
+                    return Err(SessionError::LockLost);
+                }
+                self.mode == LockMode::ReadOnly
+            }
+        },
+    }
 }
