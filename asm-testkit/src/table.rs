@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    CASES, Case, SENTENCES,
+    CASES, CONTRACT, Case, SENTENCES,
     codecs::{CODEC_CASES, CODEC_SENTENCES},
     mutants::{Mutant, codecs::CodecMutant},
 };
@@ -26,6 +26,7 @@ pub fn contract_table(layers: impl Fn(&Case) -> Vec<&'static str>) -> String {
         (case.sentence, case.to_string(), caught)
     });
     chapters(&mut page, sentences(), &cases.collect::<Vec<_>>());
+    own_tests(&mut page);
     page.push_str(CODECS);
     let cases = CODEC_CASES.iter().map(|case| {
         let caught = CodecMutant::caught_by(case).map(|mutant| mutant.name);
@@ -59,6 +60,17 @@ fn chapters(
     }
 }
 
+/// The sentences that tests of single crates show.
+fn own_tests(page: &mut String) {
+    page.push_str(OWN_TESTS);
+    for (sentence, tests) in CONTRACT.iter().filter(|(_, tests)| !tests.is_empty()) {
+        let _ = write!(page, "\n**{sentence}**\n\n");
+        for test in *tests {
+            let _ = writeln!(page, "- `{test}`");
+        }
+    }
+}
+
 const HEAD: &str = "\
 # The contract
 
@@ -72,6 +84,13 @@ op id, a proof or 16 bytes of data that passed its drivers show in what its thre
 and spans), in an error of a driver with its causes, or in the text with which the case fails.
 
 This page is generated: `ASM_BLESS=1 cargo test -p asm-testkit --test contract`.
+";
+
+const OWN_TESTS: &str = "
+## beside the cases
+
+What these sentences say is shown, as far as it needs a real server, a killed process or a web layer,
+by tests of the crates that have one.
 ";
 
 const CODECS: &str = "

@@ -3,20 +3,46 @@
 #[path = "session_mutants/mutants/mod.rs"]
 #[allow(dead_code, reason = "only names are shown here")]
 mod mutants;
+#[path = "own_tests/mod.rs"]
+mod own_tests;
 
 use std::{collections::HashSet, env, fs, path::Path};
 
-use asm_testkit::{CASES, SENTENCES, contract_table};
+use asm_testkit::{CASES, CONTRACT, SENTENCES, contract_table};
 
 use self::mutants::Mutant as SessionMutant;
 
 #[test]
-fn every_sentence_has_a_case() {
+fn every_sentence_is_shown() {
+    for (sentence, own_tests) in CONTRACT {
+        let is_shown = CASES.iter().any(|case| case.sentence == *sentence);
+        assert!(
+            is_shown || !own_tests.is_empty(),
+            "nothing shows \"{sentence}\""
+        );
+    }
+}
+
+#[test]
+fn every_case_shows_a_sentence() {
     for (part, sentence) in SENTENCES {
+        assert!(
+            CONTRACT.iter().any(|(known, _)| known == sentence),
+            "{part}: the contract has no sentence \"{sentence}\""
+        );
         assert!(
             CASES.iter().any(|case| case.sentence == *sentence),
             "{part}: no case shows \"{sentence}\""
         );
+    }
+    let sentences: HashSet<_> = CONTRACT.iter().map(|(sentence, _)| sentence).collect();
+    assert_eq!(sentences.len(), CONTRACT.len(), "a sentence is there twice");
+}
+
+#[test]
+fn every_test_that_shows_a_sentence_is_there() {
+    for test in CONTRACT.iter().flat_map(|(_, tests)| *tests) {
+        own_tests::is_there(test);
     }
 }
 

@@ -2,6 +2,9 @@
 
 use asm_testkit::Case;
 
+#[path = "own_tests/mod.rs"]
+mod own_tests;
+
 /// A hole, and the cases that a driver or session layer with it fails.
 const HOLES: [(&str, &[(&str, &str)]); 17] = [
     (
@@ -94,6 +97,26 @@ const HOLES: [(&str, &[(&str, &str)]); 17] = [
         ],
     ),
 ];
+
+/// Holes of a web layer and of what runs beside it, and the tests that find them.
+const HOLES_BESIDE: [(&str, &str); 2] = [
+    (
+        "an answer of 404 that removes the cookie",
+        "asm-tower/tests/web/cookies.rs::a_cookie_is_removed_by_the_request_that_ended_its_session_and_by_no_other",
+    ),
+    (
+        "a clean-up that ends at its first error",
+        "asm-tower/tests/web/background.rs::expired_sessions_are_swept_again_and_again_also_after_errors",
+    ),
+];
+
+#[test]
+fn legacy_holes_beside_have_tests() {
+    for (hole, test) in HOLES_BESIDE {
+        println!("{hole}");
+        own_tests::is_there(test);
+    }
+}
 
 #[test]
 fn legacy_holes_have_cases() {
