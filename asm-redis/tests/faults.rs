@@ -735,6 +735,36 @@ async fn listen_half_open() {
             other => panic!("{other:?}"),
         }
     }
+
+    // A log out, or a login, while nobody listens ends what is followed all the same.
+    for logs_out in [true, false] {
+        let (key, snapshot) = make::stored(&direct).await;
+        let subscribe = Subscribe {
+            epoch: snapshot.stamp.epoch,
+            buffer: NonZeroUsize::MIN.saturating_add(9),
+        };
+        let mut changes = expect::live(feed.subscribe(&key, subscribe).await);
+        let before = proxy.counts().connections;
+        proxy.hold(Direction::ToClient);
+        given::until(async || proxy.counts().connections > before).await;
+        if logs_out {
+            let deleted = direct.delete(&key, make::log_out()).await;
+            expect::exactly(deleted, &Deleted::Done);
+        } else {
+            let login = Save {
+                stamp: make::stamp(),
+                ..make::save(&snapshot, "a login")
+            };
+            expect::written(direct.save(&key, login).await);
+        }
+        proxy.resume();
+        let mut told = changes.next().await;
+        assert!(matches!(told, Some(Change::Lagged(_))), "{told:?}");
+        while let Some(Change::Lagged(_)) = told {
+            told = changes.next().await;
+        }
+        assert_eq!(told, Some(Change::Ended), "logs_out: {logs_out}");
+    }
 }
 
 /// Every call ends by itself when nobody answers, and whatever it did shows once when they do.
