@@ -54,12 +54,13 @@ pub(crate) fn rows(options: &Options, report: &mut Report) -> Result<(), Box<dyn
         }
         // The driver has bytes as the store of tower-sessions has values; what holds values of ours,
         // and looks at the id besides, is the session on top of it.
-        let typed = [("sessions of values", sessions)];
-        let least = Goal::RatioAtLeast(3.0);
-        for (how, ours) in drivers.into_iter().chain(typed) {
+        let goal = Goal::RatioAtLeast(3.0);
+        let drivers = drivers.map(|(how, ours)| (how, ours, goal));
+        let typed = [("sessions of values", sessions, Goal::None)];
+        for (how, ours, goal) in drivers.into_iter().chain(typed) {
             if options.wants("M2") {
                 let what = what(how, "tower-sessions");
-                let row = Row::new("M2", what, Unit::PerSecond, ours, least);
+                let row = Row::new("M2", what, Unit::PerSecond, ours, goal);
                 report.add(row.against(tower));
             }
         }

@@ -125,7 +125,9 @@ impl Plan {
             load::run(&contender, self.method, self.path, load::WARM_UP)?;
             contenders.push(contender);
         }
-        let loads = try_rounds(options.rounds(), &mut contenders, |contender| {
+        // Two seconds for each of so many are enough.
+        let count = options.rounds().min(5);
+        let loads = try_rounds(count, &mut contenders, |contender| {
             load::run(contender, self.method, self.path, load::round(options))
         })?;
         let of = |wanted: Kind, figure: fn(&Load) -> f64| -> Vec<f64> {

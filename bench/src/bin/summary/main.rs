@@ -88,6 +88,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         fs::write(path, figures::json(&run)?)?;
     }
     println!("{}", figures::verdict(&run));
+    if options.kind == Kind::Quick {
+        println!("a quick run judges speed by three short rounds, where five are asked for");
+    }
     if !run.wrong.is_empty() {
         return Err(format!("nothing is kept\n  {}", run.wrong.join("\n  ")).into());
     }
