@@ -155,16 +155,19 @@ fn clusterdown_when_a_part_of_it_is_gone() {
             for node in [0, 3] {
                 cluster.nodes()[node].kill().expect("a signal");
             }
-            until("a cluster that is down", || {
-                let info: String = cluster.nodes()[1]
-                    .call(&["CLUSTER", "INFO"])
-                    .map_err(|error| error.to_string())?;
-                match info.contains("cluster_state:fail") {
-                    true => Ok(()),
-                    false => Err("up".to_owned()),
-                }
-            })
-            .expect("down");
+            // The masters that are left find out one after the other.
+            for node in [1, 2] {
+                until("a cluster that is down", || {
+                    let info: String = cluster.nodes()[node]
+                        .call(&["CLUSTER", "INFO"])
+                        .map_err(|error| error.to_string())?;
+                    match info.contains("cluster_state:fail") {
+                        true => Ok(()),
+                        false => Err(format!("node {node} is up")),
+                    }
+                })
+                .expect("down");
+            }
             cluster
         })
         .await;
