@@ -39,11 +39,8 @@ impl Algorithm for Lzf {
         let Ok(len) = u32::try_from(plain.len()) else {
             return Ok(None);
         };
-        let mut coded = Vec::with_capacity(most.min(LEN + longest(plain.len())));
-        coded.extend_from_slice(&len.to_le_bytes());
-        let fits = compress_into(plain, &mut coded, most).is_some();
-        // Of no content the length alone remains.
-        Ok((fits && coded.len() <= most).then_some(coded))
+        let most = most.min(LEN + longest(plain.len()));
+        Ok(compressed(&len.to_le_bytes(), plain, most))
     }
 
     fn decompress(&self, coded: &[u8], limit: usize) -> Result<Vec<u8>> {
@@ -53,8 +50,7 @@ impl Algorithm for Lzf {
 
     /// A block alone.
     fn compress_for_php(&self, plain: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut coded = Vec::with_capacity(longest(plain.len()));
-        Ok(compress_into(plain, &mut coded, usize::MAX).map(|()| coded))
+        Ok(compressed(&[], plain, longest(plain.len())))
     }
 
     fn decompress_from_php(&self, coded: &[u8], limit: usize) -> Result<Vec<u8>> {
@@ -171,21 +167,23 @@ fn repeat(plain: &mut [u8], at: usize, distance: usize, count: usize, len: usize
     Ok(())
 }
 
-fn compress_into(plain: &[u8], coded: &mut Vec<u8>, most: usize) -> Option<()> {
+/// A block behind what is in front of it, if both together are at most so long.
+fn compressed(front: &[u8], plain: &[u8], most: usize) -> Option<Vec<u8>> {
+    let mut block = Block::new(front, most)?;
     // Little content needs few slots, and slots cost time to clear.
-    if plain.len() <= 4 << 10 {
-        compress_with(&mut [0; 1 << 12], plain, coded, most)
-    } else {
-        compress_with(&mut [0; 1 << 14], plain, coded, most)
-    }
+    match plain.len() {
+        ..=0x400 => compress_with(&mut [0; 1 << 10], plain, &mut block),
+        0x401..=0x1000 => compress_with(&mut [0; 1 << 12], plain, &mut block),
+        _ => compress_with(&mut [0; 1 << 14], plain, &mut block),
+    }?;
+    Some(block.end())
 }
 
 /// The table has for each hash of three bytes the lower bits of where they stood last.
 fn compress_with<const SLOTS: usize>(
     table: &mut [u16; SLOTS],
     plain: &[u8],
-    coded: &mut Vec<u8>,
-    most: usize,
+    block: &mut Block,
 ) -> Option<()> {
     // Where the content begins that has not been written.
     let mut pending = 0;
@@ -195,14 +193,16 @@ fn compress_with<const SLOTS: usize>(
         let distance = usize::from((at as u16).wrapping_sub(*slot));
         *slot = at as u16;
         let before = at.wrapping_sub(distance);
-        if distance == 0 || distance > MAX_DISTANCE || distance > at || !same(plain, before, word) {
+        // A distance of 0 is as one that is too far.
+        let far = distance.wrapping_sub(1) >= MAX_DISTANCE.min(at);
+        if far || !same(plain, before, word) {
             // The longer nothing repeats itself, the less it is looked for.
             at += 1 + (at - pending) / 64;
             continue;
         }
         let count = common(plain, before, at);
-        put_literals(coded, &plain[pending..at], most)?;
-        put_match(coded, distance, count, most)?;
+        block.put_literals(plain, pending, at)?;
+        block.put_match(distance, count)?;
         at += count;
         pending = at;
         for place in [at - 2, at - 1] {
@@ -211,19 +211,20 @@ fn compress_with<const SLOTS: usize>(
             }
         }
     }
-    put_literals(coded, &plain[pending..], most)
+    block.put_literals(plain, pending, plain.len())
 }
 
 fn slot_of<const SLOTS: usize>(word: [u8; 4]) -> usize {
     let three = u32::from_le_bytes(word) << 8;
-    (three.wrapping_mul(0x9e37_79b1) >> (32 - SLOTS.trailing_zeros())) as usize
+    // The shift leaves no more; said so, the table is not asked how long it is.
+    (three.wrapping_mul(0x9e37_79b1) >> (32 - SLOTS.trailing_zeros())) as usize & (SLOTS - 1)
 }
 
 /// Whether three bytes stand there.
 fn same(plain: &[u8], at: usize, word: [u8; 4]) -> bool {
-    let three = |word: [u8; 4]| u32::from_le_bytes(word) << 8;
+    let word = u32::from_le_bytes(word);
     let other = plain.get(at..).and_then(|rest| rest.first_chunk());
-    other.is_some_and(|other| three(*other) == three(word))
+    other.is_some_and(|other| (u32::from_le_bytes(*other) ^ word) << 8 == 0)
 }
 
 /// How many bytes are the same at both places, of which there are three.
@@ -231,6 +232,10 @@ fn common(plain: &[u8], before: usize, at: usize) -> usize {
     let most = (plain.len() - at).min(*MATCH.end());
     let (old, new) = (&plain[before..before + most], &plain[at..at + most]);
     let mut count = *MATCH.start();
+    // The commonest case.
+    if old.get(count) != new.get(count) {
+        return count;
+    }
     while let (Some(a), Some(b)) = (eight(old, count), eight(new, count)) {
         let differs = a ^ b;
         if differs != 0 {
@@ -249,29 +254,67 @@ fn eight(bytes: &[u8], at: usize) -> Option<u64> {
         .map(|eight| u64::from_le_bytes(*eight))
 }
 
-fn put_literals(coded: &mut Vec<u8>, literals: &[u8], most: usize) -> Option<()> {
-    for row in literals.chunks(MAX_LITERAL) {
-        if coded.len() + 1 + row.len() > most {
-            return None;
-        }
-        coded.push(row.len() as u8 - 1);
-        coded.extend_from_slice(row);
-    }
-    Some(())
+/// What is written, and how far it is.
+struct Block {
+    bytes: Vec<u8>,
+    at: usize,
+    /// How long it may become.
+    most: usize,
 }
 
-fn put_match(coded: &mut Vec<u8>, distance: usize, count: usize, most: usize) -> Option<()> {
-    let (far, short) = (distance - 1, count - 2);
-    let high = (far >> 8) as u8;
-    if coded.len() + 3 > most {
-        return None;
+impl Block {
+    /// With this in front of it.
+    fn new(front: &[u8], most: usize) -> Option<Self> {
+        let mut bytes = vec![0; most + WIDE];
+        bytes[..most].get_mut(..front.len())?.copy_from_slice(front);
+        Some(Self {
+            bytes,
+            at: front.len(),
+            most,
+        })
     }
-    if short < 7 {
-        coded.extend_from_slice(&[(short << 5) as u8 | high, far as u8]);
-    } else {
-        coded.extend_from_slice(&[7 << 5 | high, (short - 7) as u8, far as u8]);
+
+    fn put_literals(&mut self, plain: &[u8], mut from: usize, to: usize) -> Option<()> {
+        while from < to {
+            let count = (to - from).min(MAX_LITERAL);
+            if self.at + 1 + count > self.most {
+                return None;
+            }
+            self.bytes[self.at] = count as u8 - 1;
+            self.at += 1;
+            // As when they are read.
+            let (row, room) = (&plain[from..], &mut self.bytes[self.at..]);
+            match (row.first_chunk::<WIDE>(), room.first_chunk_mut::<WIDE>()) {
+                (Some(row), Some(room)) => *room = *row,
+                _ => room[..count].copy_from_slice(&row[..count]),
+            }
+            self.at += count;
+            from += count;
+        }
+        Some(())
     }
-    Some(())
+
+    fn put_match(&mut self, distance: usize, count: usize) -> Option<()> {
+        let (far, short) = (distance - 1, count - 2);
+        let high = (far >> 8) as u8;
+        if self.at + 3 > self.most {
+            return None;
+        }
+        let room = self.bytes[self.at..].first_chunk_mut()?;
+        if short < 7 {
+            *room = [(short << 5) as u8 | high, far as u8, 0];
+            self.at += 2;
+        } else {
+            *room = [7 << 5 | high, (short - 7) as u8, far as u8];
+            self.at += 3;
+        }
+        Some(())
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.at);
+        self.bytes
+    }
 }
 
 /// The most that a block can have.
