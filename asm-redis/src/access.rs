@@ -8,12 +8,13 @@ use std::{
 use asm_core::{Error, ErrorKind, Result};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, Value, aio::MultiplexedConnection, io::tcp::TcpSettings,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    Value, io::tcp::TcpSettings,
 };
 
 use crate::{
     builder::{invalid, parse},
+    connection::{Connection, connect, in_time},
     errors::{self, Failure},
 };
 
@@ -105,21 +106,6 @@ fn provide_cryptography() {
         // Fails when somebody else was first, which is as good.
         let _ = ring::default_provider().install_default();
     }
-}
-
-/// A connection that any number of callers may share. Deadlines are the driver's own, so the
-/// library's is off.
-pub(crate) async fn connect(
-    client: &Client,
-    timeout: Duration,
-) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(1024);
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
 }
 
 /// A user and a password, or neither.
@@ -263,7 +249,7 @@ pub(crate) async fn find_master(
     sentinels: &[Client],
     name: &str,
     access: &Access,
-) -> Result<(Client, MultiplexedConnection), Failure> {
+) -> Result<(Client, Connection), Failure> {
     let asked = sentinels
         .iter()
         .map(|sentinel| ask_sentinel(sentinel, name, access.connect_timeout));
@@ -300,7 +286,7 @@ async fn ask_sentinel(
         let mut connection = connect(sentinel, longest).await?;
         let mut ask = redis::cmd("SENTINEL");
         ask.arg("get-master-addr-by-name").arg(name);
-        ask.query_async(&mut connection).await
+        ask.query_async(&mut connection.commands).await
     };
     in_time(longest, asked).await
 }
@@ -308,12 +294,14 @@ async fn ask_sentinel(
 async fn connect_to_master(
     (host, port): (String, u16),
     access: &Access,
-) -> Result<(Client, MultiplexedConnection), Failure> {
+) -> Result<(Client, Connection), Failure> {
     let client = access.node(host, port).map_err(Failure::Final)?;
     let longest = access.connect_timeout;
     let connected = in_time(longest, async {
         let mut connection = connect(&client, longest).await?;
-        let role = redis::cmd("ROLE").query_async(&mut connection).await?;
+        let role = redis::cmd("ROLE")
+            .query_async(&mut connection.commands)
+            .await?;
         Ok((connection, role))
     });
     match connected.await {
@@ -331,14 +319,6 @@ fn is_of_master(role: &Value) -> bool {
         return false;
     };
     matches!(parts.first(), Some(Value::BulkString(role)) if role == b"master")
-}
-
-async fn in_time<T>(
-    longest: Duration,
-    answer: impl Future<Output = Result<T, RedisError>>,
-) -> Result<T, RedisError> {
-    let answer = tokio::time::timeout(longest, answer).await;
-    answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 #[cfg(test)]

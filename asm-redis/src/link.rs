@@ -17,15 +17,16 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared, select_ok},
 };
-use redis::{Client, Pipeline, Value, aio::MultiplexedConnection};
+use redis::{Client, Pipeline, Value};
 use tokio::{
     runtime::Handle,
     time::{timeout, timeout_at},
 };
 
 use crate::{
-    access::{Topology, connect, find_master},
+    access::{Topology, find_master},
     builder::invalid,
+    connection::{Connection, connect},
     counters::Tally,
     errors::{self, Failure},
     keys,
@@ -168,7 +169,7 @@ type Making = Shared<BoxFuture<'static, Result<Connected, Arc<Failure>>>>;
 #[derive(Clone)]
 struct Connected {
     number: u64,
-    connection: MultiplexedConnection,
+    connection: Connection,
 }
 
 impl Links {
@@ -367,6 +368,7 @@ impl Links {
             end,
             connected
                 .connection
+                .commands
                 .send_packed_commands(&pipeline, 0, count),
         );
         let answered = answered.await;
@@ -435,7 +437,7 @@ impl Links {
             .shared()
     }
 
-    async fn make(&self, node: &Node) -> Result<MultiplexedConnection, Failure> {
+    async fn make(&self, node: &Node) -> Result<Connection, Failure> {
         let client = match (&self.topology, node.address.as_deref()) {
             #[cfg(feature = "deadpool")]
             (Topology::Pool { pool, .. }, _) => return from_pool(pool, self.deadline).await,
@@ -551,7 +553,7 @@ impl Links {
             let current = line.current().clone();
             if let Some(mut connected) = current {
                 let ping = redis::cmd("PING");
-                let answered = connected.connection.send_packed_command(&ping);
+                let answered = connected.connection.commands.send_packed_command(&ping);
                 let _ = timeout(self.deadline, answered).await;
             }
         }
@@ -770,10 +772,7 @@ pub(crate) async fn pause_for(pause: Duration) {
 }
 
 #[cfg(feature = "deadpool")]
-async fn from_pool(
-    pool: &deadpool_redis::Pool,
-    deadline: Duration,
-) -> Result<MultiplexedConnection, Failure> {
+async fn from_pool(pool: &deadpool_redis::Pool, deadline: Duration) -> Result<Connection, Failure> {
     use deadpool_redis::PoolError;
     let taken = timeout(deadline, pool.get()).await;
     match taken {
@@ -781,7 +780,7 @@ async fn from_pool(
             let mut connection = deadpool_redis::Connection::take(connection);
             // Deadlines are the driver's own; the library's would come after half a second.
             connection.set_response_timeout(2 * deadline);
-            Ok(connection)
+            Ok(Connection::of(connection))
         }
         Ok(Err(PoolError::Backend(error))) => Err(errors::broken(&error, false)),
         Ok(Err(error)) => {
@@ -800,7 +799,7 @@ async fn slots_of(client: &Client, longest: Duration) -> Result<Vec<(u16, u16, A
     let mut connection = connection.map_err(|error| errors::broken(&error, false))?;
     let mut ask = redis::cmd("CLUSTER");
     ask.arg("SLOTS");
-    let answer = timeout(longest, ask.query_async::<Value>(&mut connection)).await;
+    let answer = timeout(longest, ask.query_async::<Value>(&mut connection.commands)).await;
     let answer = answer.map_err(|_| too_late(false))?;
     let answer = answer.map_err(|error| errors::broken(&error, false))?;
     let own = match client.get_connection_info().addr() {
