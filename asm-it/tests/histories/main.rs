@@ -6,11 +6,11 @@
 //! acknowledged. That, and nothing else, is counted instead of refused
 //! ([`check_across`](asm_testkit::history::check_across)).
 //!
-//! `ASM_HISTORIES=1000000` acknowledged requests for each driver, and nothing wrong:
-//! `cargo test --release -p asm-it --test histories -- --ignored --nocapture million`
+//! `ASM_HISTORIES=1000000` acknowledged requests for each driver, a tenth of that with failovers,
+//! and nothing wrong: `bench/run histories`.
 
-mod careless;
 mod clock;
+mod mutants;
 mod place;
 mod round;
 mod switch;
@@ -18,7 +18,7 @@ mod tally;
 mod trouble;
 mod worker;
 
-use careless::Careless;
+use mutants::Flaw;
 use place::Place;
 use round::{Course, in_memory, in_memory_as_if, race, race_across};
 use switch::Reason;
@@ -86,7 +86,10 @@ fn nothing_but_the_last_is_lost_when_a_cluster_replaces_a_master() {
     let place = Place::cluster();
     let [asked, harmed @ ..] = Reason::ALL;
     let mut total = switched(&place, &[asked], &FEW);
-    assert_eq!(total.lost(), 0, "the master helped");
+    if total.lost() > 0 {
+        println!("{total}");
+        panic!("the master helped, and something is lost");
+    }
     total.add(switched(&place, &harmed, &FEW));
     total.must_be_right(1);
 }
@@ -114,15 +117,24 @@ fn nothing_is_wrong_in_redis_when_its_clock_is_stepped() {
     race(&Place::redis_with_a_clock(), &FEW).must_be_right(1);
 }
 
-/// The check is checked: a driver that saves over whatever is there does not pass, not even where a
-/// failover excuses that something is lost.
+/// The check is checked: drivers that are wrong in one way do not pass, each for what it does.
 #[test]
-fn a_driver_that_overwrites_is_found() {
-    for switched in [false, true] {
-        let tally = in_memory_as_if(&FEW, Careless::over, switched);
-        println!("{tally}");
-        assert!(tally.violations() > 0, "nobody saw that updates were lost");
+fn each_driver_that_is_wrong_is_found() {
+    for flaw in Flaw::ALL {
+        let tally = in_memory(&FEW, |driver| flaw.over(driver));
+        println!("{flaw:?}: {tally}");
+        let seen = tally.violations().iter().any(|seen| flaw.shows_in(seen));
+        assert!(seen, "nobody saw what is wrong with {flaw:?}");
     }
+}
+
+/// Not even where a failover excuses that something is lost.
+#[test]
+fn a_driver_that_overwrites_is_found_across_a_failover() {
+    let tally = in_memory_as_if(&FEW, |driver| Flaw::Overwrites.over(driver), true);
+    println!("{tally}");
+    let mut seen = tally.violations().iter();
+    assert!(seen.any(|seen| Flaw::Overwrites.shows_in(seen)));
 }
 
 /// And one that loses nothing does, with or without a failover to excuse it.
@@ -155,21 +167,21 @@ fn a_million_in_redis() {
 
 #[test]
 #[ignore = "minutes: a hundred thousand acknowledged requests while sentinels replace masters"]
-fn a_million_on_sentinels() {
+fn a_hundred_thousand_on_sentinels() {
     let place = Place::sentinels(&[]);
     long_across(&place);
 }
 
 #[test]
 #[ignore = "minutes: a hundred thousand acknowledged requests while masters need replicas"]
-fn a_million_on_sentinels_with_care() {
+fn a_hundred_thousand_on_sentinels_with_care() {
     let place = Place::sentinels(&CAREFUL);
     long_across(&place);
 }
 
 #[test]
 #[ignore = "minutes: a hundred thousand acknowledged requests while a cluster replaces masters"]
-fn a_million_on_a_cluster() {
+fn a_hundred_thousand_on_a_cluster() {
     let place = Place::cluster();
     long_across(&place);
 }
@@ -188,9 +200,8 @@ fn a_million_on_a_cluster_whose_slots_move() {
 fn long(round: impl Fn() -> Tally) {
     let wished = wished();
     let mut total = Tally::default();
-    while total.acknowledged() < wished {
+    while total.acknowledged() < wished && total.violations().is_empty() {
         total.add(round());
-        assert_eq!(total.violations(), 0, "{total}");
         // Whoever ends it before its end has this.
         println!("{} acknowledged so far", total.acknowledged());
     }
@@ -201,21 +212,23 @@ fn long(round: impl Fn() -> Tally) {
 fn long_across(place: &Place) {
     let wished = wished() / 10;
     let mut total = Tally::default();
-    while total.acknowledged() < wished {
+    while total.acknowledged() < wished && total.violations().is_empty() {
         total.add(switched(place, &Reason::ALL, &MANY));
     }
     total.must_be_right(wished);
 }
 
-/// A round for each reason.
+/// A round for each reason, up to the first in which something is wrong.
 fn switched(place: &Place, reasons: &[Reason], course: &Course) -> Tally {
     let mut total = Tally::default();
     for reason in reasons {
         let tally = race_across(place, course, *reason);
         let (name, acknowledged, lost) = (reason.name(), tally.acknowledged(), tally.lost());
         println!("{name}: {acknowledged} acknowledged, {lost} of them lost");
-        assert_eq!(tally.violations(), 0, "{tally}");
         total.add(tally);
+        if !total.violations().is_empty() {
+            break;
+        }
     }
     total
 }

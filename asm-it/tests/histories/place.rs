@@ -14,7 +14,10 @@ use tempfile::TempDir;
 use crate::clock::WallClock;
 
 /// Longer than a request takes, and shorter than some processes are stopped.
-const HOLD: Duration = Duration::from_millis(400);
+pub(crate) const HOLD: Duration = Duration::from_millis(400);
+
+/// How long a lock lasts at least, in nanoseconds: stores count in milliseconds.
+pub(crate) const LEASE: u64 = (HOLD.as_millis() as u64 - 20) * 1_000_000;
 
 /// What a busy machine may take until it is a request's turn.
 const WAIT: Duration = Duration::from_secs(60);

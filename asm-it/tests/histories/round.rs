@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread,
     time::Duration,
@@ -20,16 +20,16 @@ use asm_memory::MemoryDriver;
 use asm_session::{Client, IdUpdate, SessionId, Sessions};
 use asm_testkit::{
     Chaos, Odds,
-    history::{Outcome, Request, Switch, list},
+    history::{Outcome, Request, Switch, list, pushed},
 };
 
 use crate::{
     clock::{HOUR, WallClock},
     place::{self, Place},
     switch::{self, Reason},
-    tally::Tally,
-    trouble::Nemesis,
-    worker::{self, Line, now, work},
+    tally::{LOST_LOCK, Masters, Tally},
+    trouble::{Nemesis, Stalled},
+    worker::{self, Line, List, now, work},
 };
 
 /// How long a round is.
@@ -49,16 +49,43 @@ pub(crate) struct Course {
 /// Processes at once.
 const TEAM: usize = 3;
 
+/// So many times as long as it is, a round goes on until a trouble has cost somebody a lock.
+const PATIENT: u64 = 4;
+
+/// How often a round is tried until there is no other switch than that which is made.
+const ROUNDS: usize = 5;
+
+/// Of switches of which nothing is known.
+const ANY_TIME: Switch = Switch {
+    in_sync: 0,
+    began: 0,
+    ended: u64::MAX,
+};
+
+/// Without a word of any process for so long, it is looked whether all are there.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How many such silences there may be: more than a request may wait.
+const SILENCES: u32 = 180;
+
 /// Requests of several processes, while a nemesis troubles them and the place.
 pub(crate) fn race(place: &Place, course: &Course) -> Tally {
     let mut race = Race::start(place, course);
     race.run(course.acknowledged);
-    race.end(None)
+    // What stood still had no lock, by chance.
+    while !race.lost_a_lock() && race.acknowledged < PATIENT * course.acknowledged {
+        race.run(race.acknowledged + course.peace);
+    }
+    race.end(match place {
+        Place::Redis { clock: Some(_), .. } => Masters::OneWithoutClock,
+        _ => Masters::One,
+    })
 }
 
 /// The same, and halfway another becomes the master.
 pub(crate) fn race_across(place: &Place, course: &Course, reason: Reason) -> Tally {
-    loop {
+    let mut total = Tally::default();
+    for _ in 0..ROUNDS {
         let mut counts = vec![switch::count(place)];
         let mut race = Race::start(place, course);
         race.run(course.acknowledged / 2);
@@ -67,15 +94,21 @@ pub(crate) fn race_across(place: &Place, course: &Course, reason: Reason) -> Tal
         counts.push(switch::count(place));
         race.run(course.acknowledged);
         counts.push(switch::count(place));
-        let mut tally = race.end(Some(switch));
-        tally.trouble(reason.name(), 1);
-        if counts[0] == counts[1] && counts[2] == counts[3] {
-            return tally;
+        let is_the_one = counts[0] == counts[1] && counts[2] == counts[3];
+        total.add(race.end(match is_the_one {
+            true => Masters::Two(switch),
+            false => Masters::Several(ANY_TIME),
+        }));
+        if is_the_one || !total.violations().is_empty() {
+            total.trouble(reason.name(), 1);
+            return total;
         }
         // The machine was too busy for a master to be heard of: there was another switch, and
         // nobody knows when.
         println!("another switch than the one that was made, {counts:?}: once more");
+        total.trouble("a switch that nobody made", 1);
     }
+    panic!("another switch than the one that was made, {ROUNDS} times\n{total}");
 }
 
 /// Processes at work on sessions with lists that were empty.
@@ -118,14 +151,18 @@ impl<'a> Race<'a> {
         }
     }
 
-    fn end(self, switch: Option<Switch>) -> Tally {
+    fn lost_a_lock(&self) -> bool {
+        self.team.history.lost_locks > 0
+    }
+
+    fn end(self, masters: Masters) -> Tally {
         let (history, mut tally) = (self.team.end(), Tally::default());
         self.nemesis.tell(&mut tally);
         self.runtime.block_on(async {
             // A handle that nothing has happened to.
             let driver = place::driver(&self.spelled).await;
             let [_, plain] = place::modes(&driver);
-            judged(&plain, &self.ids, &history, switch, &mut tally).await;
+            judged(&plain, &self.ids, &history, masters, &mut tally).await;
         });
         tally
     }
@@ -155,7 +192,7 @@ pub(crate) fn in_memory_as_if(
         let over = Arc::new(AtomicBool::new(false));
         let mut workers = Vec::new();
         for number in 0..TEAM as u64 {
-            let modes = place::modes(&around(troubled(&healthy, number)));
+            let modes = place::modes(&around(troubled(&healthy, number, course)));
             let sender = sender.clone();
             // Who heard enough listens no more.
             let say = move |line| {
@@ -178,11 +215,19 @@ pub(crate) fn in_memory_as_if(
                 .spawn(|| {
                     for line in lines {
                         acknowledged += u64::from(history.add(line));
+                        let enough = match history.lost_locks {
+                            0 => PATIENT * course.acknowledged,
+                            _ => course.acknowledged,
+                        };
                         if switched && acknowledged >= course.acknowledged / 2 {
                             let (began, ended) = (now(), now());
-                            switch.get_or_insert(Switch { began, ended });
+                            switch.get_or_insert(Switch {
+                                in_sync: began,
+                                began,
+                                ended,
+                            });
                         }
-                        over.fetch_or(acknowledged >= course.acknowledged, Relaxed);
+                        over.fetch_or(acknowledged >= enough, Relaxed);
                     }
                 })
                 .join()
@@ -192,14 +237,16 @@ pub(crate) fn in_memory_as_if(
             worker.await.expect("a worker");
         }
         let mut tally = Tally::default();
-        judged(&plain, &ids, &history, switch, &mut tally).await;
+        let masters = switch.map_or(Masters::One, Masters::Two);
+        judged(&plain, &ids, &history, masters, &mut tally).await;
         tally
     })
 }
 
-/// What a network does: one handle's calls, by chance.
-fn troubled(driver: &Arc<dyn Driver>, seed: u64) -> Arc<dyn Driver> {
-    let troubled = Chaos::over(Arc::clone(driver), TokioClock::new());
+/// What a network does, and processes that stand still: one handle's calls, by chance.
+fn troubled(driver: &Arc<dyn Driver>, seed: u64, course: &Course) -> Arc<dyn Driver> {
+    let stalled = Stalled::over(Arc::clone(driver), seed, 2 * course.peace);
+    let troubled = Chaos::over(stalled, TokioClock::new());
     troubled.layer().at_random(
         seed,
         Odds {
@@ -231,29 +278,38 @@ async fn judged(
     sessions: &Sessions,
     ids: &[String],
     history: &History,
-    switch: Option<Switch>,
+    masters: Masters,
     tally: &mut Tally,
 ) {
     for (number, id) in ids.iter().enumerate() {
-        let list = list(sessions, id).await.expect("a list");
-        tally.session(&history.of(number), &list, switch);
+        let lists = [
+            (List::Entry(number), list(sessions, id).await),
+            (List::Field(number), pushed(sessions, id).await),
+        ];
+        for (which, list) in lists {
+            tally.list(which, &history.of(which), &list.expect("a list"), masters);
+        }
     }
 }
 
-/// All requests, by session and number.
+/// All requests, by list and number.
 #[derive(Debug, Default)]
-struct History(HashMap<usize, HashMap<u64, Request>>);
+struct History {
+    requests: HashMap<List, HashMap<u64, Request>>,
+    lost_locks: u64,
+}
 
 impl History {
     /// Whether it is one more that was acknowledged.
     fn add(&mut self, line: Line) -> bool {
-        let session = self.0.entry(line.session).or_default();
-        session.insert(line.request.op, line.request);
+        let list = self.requests.entry(line.list).or_default();
+        list.insert(line.request.op, line.request);
+        self.lost_locks += u64::from(line.request.outcome == LOST_LOCK);
         line.request.outcome == Outcome::Acknowledged
     }
 
-    fn of(&self, session: usize) -> Vec<Request> {
-        let requests = self.0.get(&session);
+    fn of(&self, list: List) -> Vec<Request> {
+        let requests = self.requests.get(&list);
         requests.map_or_else(Vec::new, |requests| requests.values().copied().collect())
     }
 }
@@ -302,8 +358,21 @@ impl Team {
 
     /// Waits for a line. Whether it tells of one more that was acknowledged.
     fn hear(&mut self) -> bool {
-        let line = self.lines.recv().expect("this end has a sender, too");
-        self.history.add(line)
+        for _ in 0..SILENCES {
+            match self.lines.recv_timeout(SILENCE) {
+                Ok(line) => return self.history.add(line),
+                Err(RecvTimeoutError::Timeout) => self.all_live(),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("this end has a sender, too"),
+            }
+        }
+        panic!("no process says anything any more");
+    }
+
+    fn all_live(&mut self) {
+        for worker in &mut self.workers {
+            let end = worker.process.try_wait().expect("a process");
+            assert_eq!(end, None, "a worker ended by itself");
+        }
     }
 
     /// Some worker.

@@ -46,14 +46,16 @@ impl Reason {
     fn on_sentinels(self, group: &Sentinels) -> asm_servers::Result<Switch> {
         let master = group.master()?;
         let replicas = group.replicas()?;
+        let in_sync = caught_up(master, &replicas)?;
         if let Self::Behind = self {
             fall_behind(master, &replicas)?;
         }
-        let began = now();
+        let mut began = now();
         match self {
             Self::Asked => drop(group.failover()?),
             _ => {
                 self.harm(master)?;
+                began = now();
                 self.catch_up(&replicas)?;
                 group.switched(master.addr())?;
                 self.heal(master)?;
@@ -61,7 +63,11 @@ impl Reason {
         }
         group.ready()?;
         let ended = now();
-        Ok(Switch { began, ended })
+        Ok(Switch {
+            in_sync,
+            began,
+            ended,
+        })
     }
 
     fn on_cluster(self, cluster: &Cluster, record: &str) -> asm_servers::Result<Switch> {
@@ -69,14 +75,16 @@ impl Reason {
         let owner = cluster.owner(slot)?;
         let master = &cluster.nodes()[owner];
         let replicas = [&cluster.nodes()[cluster.replica_of(owner)?]];
+        let in_sync = caught_up(master, &replicas)?;
         if let Self::Behind = self {
             fall_behind(master, &replicas)?;
         }
-        let began = now();
+        let mut began = now();
         match self {
             Self::Asked => drop(cluster.failover(slot, Failover::Graceful)?),
             _ => {
                 self.harm(master)?;
+                began = now();
                 self.catch_up(&replicas)?;
                 cluster.owned_by_another(slot, owner)?;
                 self.heal(master)?;
@@ -88,7 +96,11 @@ impl Reason {
         })?;
         cluster.ready()?;
         let ended = now();
-        Ok(Switch { began, ended })
+        Ok(Switch {
+            in_sync,
+            began,
+            ended,
+        })
     }
 
     fn harm(self, master: &Server) -> asm_servers::Result<()> {
@@ -111,6 +123,25 @@ impl Reason {
             _ => Ok(()),
         }
     }
+}
+
+/// Waits until the replicas have what the master had when this began. Answers when that was.
+fn caught_up(master: &Server, replicas: &[&Server]) -> asm_servers::Result<u64> {
+    let at = now();
+    let offset = |server: &Server, field| -> Result<u64, String> {
+        let offset = server.info(field).map_err(|error| error.to_string())?;
+        offset.parse().map_err(|_| offset)
+    };
+    let all = until("the offset of a master", || {
+        offset(master, "master_repl_offset")
+    })?;
+    for replica in replicas {
+        until("a replica that has caught up", || {
+            let has = offset(replica, "slave_repl_offset")?;
+            (has >= all).then_some(()).ok_or_else(|| has.to_string())
+        })?;
+    }
+    Ok(at)
 }
 
 /// Nothing of what the master is told reaches its replicas any more, whatever it does.

@@ -1,13 +1,24 @@
 //! What happens to processes, servers and connections.
 
-use std::{collections::BTreeMap, ops::Range, process::Child, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    process::Child,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
+use asm_core::{Clock as _, Driver, Key, Result, Save, Written};
+use asm_entry::TokioClock;
 use asm_servers::{Cluster, Direction, Proxy, Server};
+use asm_testkit::{Layer, Layered};
+use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     clock::{HOUR, WallClock},
-    place::Place,
+    place::{HOLD, Place},
     round::{Course, Team},
     tally::Tally,
 };
@@ -24,8 +35,10 @@ pub(crate) struct Nemesis<'a> {
 enum Trouble<'a> {
     /// A process is killed, and another begins.
     Killed,
-    /// A process stands still, sometimes for longer than it may hold a lock.
+    /// A process stands still, for less than it may hold a lock.
     Stopped,
+    /// A process stands still until the locks that it had are over.
+    StoppedForLong,
     /// The wall clock of a process is set forward or back by an hour.
     Stepped,
     /// All connections are cut.
@@ -44,9 +57,14 @@ enum Trouble<'a> {
     SlotMoved(&'a Cluster),
 }
 
+const HOLD_MS: u64 = HOLD.as_millis() as u64;
+
+/// Milliseconds behind which a lock is over.
+const FOR_LONG: Range<u64> = HOLD_MS * 5 / 4..HOLD_MS * 9 / 4;
+
 impl<'a> Nemesis<'a> {
     pub(crate) fn of(place: &'a Place, course: &Course) -> Self {
-        let mut troubles = vec![Trouble::Stopped];
+        let mut troubles = vec![Trouble::Stopped, Trouble::StoppedForLong];
         match place {
             Place::Cluster(cluster) if course.moves => {
                 troubles.extend([Trouble::Killed, Trouble::SlotMoved(cluster)]);
@@ -68,7 +86,7 @@ impl<'a> Nemesis<'a> {
             ]),
         }
         if course.clocks {
-            troubles = vec![Trouble::Stepped, Trouble::Killed, Trouble::Stopped];
+            troubles.extend([Trouble::Stepped, Trouble::Stepped]);
         }
         Self {
             struck: troubles.iter().map(|trouble| (trouble.name(), 0)).collect(),
@@ -97,6 +115,7 @@ impl Trouble<'_> {
         match self {
             Self::Killed => "killed",
             Self::Stopped => "stopped",
+            Self::StoppedForLong => "stopped for longer than a hold",
             Self::Cut(_) => "cut",
             Self::Slow(_) => "slow",
             Self::Stuck(_) => "stuck",
@@ -111,12 +130,8 @@ impl Trouble<'_> {
     fn strike(self, team: &mut Team) {
         match self {
             Self::Killed => team.replace_one(),
-            Self::Stopped => {
-                let worker = team.any();
-                signal(worker, Signal::STOP);
-                lasts(0..600);
-                signal(worker, Signal::CONT);
-            }
+            Self::Stopped => stop(team.any(), 0..HOLD_MS / 2),
+            Self::StoppedForLong => stop(team.any(), FOR_LONG),
             Self::Cut(proxy) => proxy.drop_connections(),
             Self::Slow(proxy) => {
                 let direction = either();
@@ -143,6 +158,46 @@ impl Trouble<'_> {
             }
             Self::SlotMoved(cluster) => move_slot(cluster, &team.some_record()),
         }
+    }
+}
+
+/// A driver of a process that stands still before it saves, now and then, until the lock that it had
+/// is over.
+#[derive(Debug)]
+pub(crate) struct Stalled {
+    driver: Arc<dyn Driver>,
+    random: Mutex<fastrand::Rng>,
+    one_of: u64,
+}
+
+impl Stalled {
+    /// One of so many saves is late.
+    pub(crate) fn over(driver: Arc<dyn Driver>, seed: u64, one_of: u64) -> Arc<dyn Driver> {
+        Arc::new(Layered::new(Self {
+            driver,
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            one_of,
+        }))
+    }
+
+    fn by(&self) -> Option<Duration> {
+        let mut random = self.random.lock().expect("nobody panics here");
+        let stalls = random.u64(..self.one_of) == 0;
+        stalls.then(|| Duration::from_millis(random.u64(FOR_LONG)))
+    }
+}
+
+#[async_trait]
+impl Layer for Stalled {
+    fn inner(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    async fn save(&self, key: &Key, req: Save) -> Result<Written> {
+        if let Some(by) = self.by() {
+            TokioClock::new().sleep(by).await;
+        }
+        self.driver.save(key, req).await
     }
 }
 
@@ -174,6 +229,12 @@ fn either() -> Direction {
         true => Direction::ToServer,
         false => Direction::ToClient,
     }
+}
+
+fn stop(worker: &Child, range: Range<u64>) {
+    signal(worker, Signal::STOP);
+    lasts(range);
+    signal(worker, Signal::CONT);
 }
 
 fn signal(child: &Child, signal: Signal) {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use asm_session::Sessions;
-use asm_testkit::history::{Outcome, Prefix, Request, append};
+use asm_testkit::history::{Outcome, Prefix, Request, append, push, transact, update};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +29,20 @@ pub(crate) const PLACE: &str = "ASM_IT_PLACE";
 pub(crate) const SESSIONS: &str = "ASM_IT_SESSIONS";
 pub(crate) const NUMBER: &str = "ASM_IT_NUMBER";
 
-/// One line: a request to the session of this number begins, or has ended.
+/// One line: a request to this list begins, or has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Line {
-    pub(crate) session: usize,
+    pub(crate) list: List,
     pub(crate) request: Request,
+}
+
+/// Each session, by its number, has two of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum List {
+    /// In the record: read, changed and saved.
+    Entry(usize),
+    /// A lockless field: pushed to.
+    Field(usize),
 }
 
 /// Nanoseconds of a clock that all processes of the machine share.
@@ -84,8 +93,21 @@ pub(crate) async fn work(
                 let op = number << 32 | counted.fetch_add(1, Relaxed);
                 let session = random.usize(..ids.len());
                 let sessions = &modes[random.usize(..modes.len())];
-                say(begins(session, op));
-                let request = append(sessions, &ids[session], op, now);
+                let how = random.u8(..8);
+                let list = match how {
+                    0 => List::Field(session),
+                    _ => List::Entry(session),
+                };
+                say(begins(list, op));
+                let request = async {
+                    let id = &ids[session];
+                    match how {
+                        0 => push(&modes[1], id, op, now).await,
+                        1 => transact(sessions, id, op, now).await,
+                        2..=4 => update(sessions, id, op, now).await,
+                        _ => append(sessions, id, op, now).await,
+                    }
+                };
                 let patience = match random.u64(..DROPPED) {
                     0 => Duration::from_micros(random.u64(..3000)),
                     _ => Duration::MAX,
@@ -93,7 +115,7 @@ pub(crate) async fn work(
                 let Ok(request) = tokio::time::timeout(patience, request).await else {
                     continue;
                 };
-                say(Line { session, request });
+                say(Line { list, request });
                 if request.outcome != Outcome::Acknowledged {
                     modes[0].sleep(RESPITE.mul_f64(random.f64())).await;
                 }
@@ -106,16 +128,16 @@ pub(crate) async fn work(
 }
 
 /// As long as nothing else is heard of it.
-fn begins(session: usize, op: u64) -> Line {
+fn begins(list: List, op: u64) -> Line {
     let request = Request {
         op,
         began: now(),
         ended: None,
         read: None,
-        fence: None,
+        hold: None,
         outcome: Outcome::Unknown,
     };
-    Line { session, request }
+    Line { list, request }
 }
 
 /// Whoever started this process closes its input when it shall end.
@@ -147,26 +169,34 @@ impl Line {
 
 #[test]
 fn a_line_is_read_as_it_was_said() {
-    let plain = begins(3, 7);
+    use asm_testkit::history::{Hold, Refusal};
+
+    let plain = begins(List::Entry(3), 7);
     let full = Request {
         ended: Some(now()),
         read: Some(Prefix::of(&[1, 2])),
-        fence: Some(9),
-        outcome: Outcome::Refused,
+        hold: Some(Hold {
+            fence: 9,
+            since: now(),
+            until: now(),
+        }),
+        outcome: Outcome::Refused(Refusal::Conflict),
         ..plain.request
     };
-    for request in [plain.request, full] {
-        let line = Line {
-            session: 3,
-            request,
-        };
+    let pushed = Request { read: None, ..full };
+    for (list, request) in [
+        (plain.list, plain.request),
+        (plain.list, full),
+        (List::Field(3), pushed),
+    ] {
+        let line = Line { list, request };
         let spelled = line.spelled();
         assert_eq!(Line::parse(&spelled), Some(line));
         for end in 0..spelled.len() {
             assert_eq!(Line::parse(&spelled[..end]), None, "a line that was cut");
         }
     }
-    for other in ["", "running 1 test", "{}", "{\"session\":1}"] {
+    for other in ["", "running 1 test", "{}", "{\"list\":1}"] {
         assert_eq!(Line::parse(other), None);
     }
 }

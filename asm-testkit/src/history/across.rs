@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use super::{
-    Outcome, Prefix, Request, Violation, fences_in_order, fences_of_grants, places, prefixes, stale,
+    Outcome, Prefix, Request, Violation, behind, fences_in_order, grants, places, prefixes, stale,
 };
 
 /// When a replica took the place of a master, by the clock of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch {
+    /// What had been acknowledged up to here the replicas were shown to have; 0 if nothing was.
+    pub in_sync: u64,
     /// Up to here there was one master.
     pub began: u64,
     /// From here on there is one again, and nobody reaches the one before.
@@ -32,11 +34,14 @@ pub struct Survived {
 /// from there, and what only the one before has is lost. So there are two lists, not one. That is all
 /// that a failover excuses:
 ///
-/// - What is lost was sent before the end of the switch, and is all that came after some point: the
-///   rest of the list from there on was acknowledged after the switch had begun. So nothing is
-///   missing in between, and no two requests were acknowledged on one version by one master.
+/// - What is lost was acknowledged after the replicas were in sync, was sent before the end of the
+///   switch, and is all that came after some point: the rest of the list from there on was
+///   acknowledged after the switch had begun. So nothing is missing in between, and no two requests
+///   were acknowledged on one version by one master.
 /// - Each list is right by itself: whoever read read one of them, the lost one only until the switch
-///   had ended; nothing is doubled, revived or unsent; on each the fences of holders grow.
+///   had ended; nothing is doubled, revived or unsent; on each the fences of holders grow, and
+///   before and after the switch the lock is one holder's (the lease is that of
+///   [`check`](super::check)).
 /// - Up to the switch nobody read less than had been acknowledged, after it nobody less than what
 ///   survived; and in it, where there may be two masters, nobody less than what both have.
 ///
@@ -48,16 +53,16 @@ pub struct Survived {
 ///     began,
 ///     ended: Some(ended),
 ///     read: Some(Prefix::of(read)),
-///     fence: None,
+///     hold: None,
 ///     outcome: Outcome::Acknowledged,
 /// };
 /// let requests = [request(1, &[], 0, 10), request(2, &[1], 11, 20), request(3, &[1], 50, 60)];
-/// let switch = Switch { began: 25, ended: 45 };
-/// let survived = check_across(&requests, &[1, 3], switch);
+/// let switch = Switch { in_sync: 15, began: 25, ended: 45 };
+/// let survived = check_across(&requests, &[1, 3], switch, 400);
 /// assert_eq!((survived.lost, survived.wrong), (vec![2], vec![]));
 /// ```
 #[must_use]
-pub fn check_across(requests: &[Request], list: &[u64], switch: Switch) -> Survived {
+pub fn check_across(requests: &[Request], list: &[u64], switch: Switch, lease: u64) -> Survived {
     let mut wrong = Vec::new();
     let places = places(requests, list, &mut wrong);
     let prefixes = prefixes(list);
@@ -71,18 +76,33 @@ pub fn check_across(requests: &[Request], list: &[u64], switch: Switch) -> Survi
             continue;
         };
         match violation {
-            Violation::Lost(op) if !forked && old.has(request, switch) => lost.push(op),
+            Violation::Lost(op)
+                if !forked && !switch.had_in_sync(request) && old.has(request, switch) =>
+            {
+                lost.push(op);
+            }
             Violation::ReadOther(_) if place.is_none() && old.was_read(request, switch) => {}
             violation => wrong.push(violation),
         }
     }
     lost.sort_by_key(|op| old.ops.iter().position(|old| old == op));
 
-    for (before, after) in switch.parts(requests, &places) {
-        wrong.extend(stale(&before, &after, &places));
-        wrong.extend(fences_of_grants(&before, &after));
+    let old_list = match old.ops[..] {
+        [] => list.to_vec(),
+        _ => [&list[..old.common.min(list.len())], &old.ops].concat(),
+    };
+    let old_places = old_list.iter().enumerate();
+    let old_places = old_places.map(|(place, op)| (*op, place)).collect();
+    let [before, after, survivors_and_after, survivors_and_meanwhile] =
+        switch.parts(requests, &places);
+    wrong.extend(grants(&before.1, &old_places, lease));
+    wrong.extend(grants(&after.1, &places, lease));
+    for (before, after) in [&survivors_and_after, &survivors_and_meanwhile] {
+        wrong.extend(fences_of_grants(before, after));
     }
-    let old_list = [&list[..old.common.min(list.len())], &old.ops].concat();
+    for (before, after) in [before, after, survivors_and_after, survivors_and_meanwhile] {
+        wrong.extend(stale(&before, &after, &places));
+    }
     wrong.extend(fences_in_order(requests, list));
     for violation in fences_in_order(requests, &old_list) {
         if !wrong.contains(&violation) {
@@ -90,6 +110,60 @@ pub fn check_across(requests: &[Request], list: &[u64], switch: Switch) -> Survi
         }
     }
     Survived { lost, wrong }
+}
+
+/// As [`check_across`], of a list that nobody has read ([`push`](super::push)), or across more
+/// failovers than somebody knows the times of: nothing tells the order, so this is about the numbers
+/// alone. What was acknowledged before the replicas were in sync, or sent after the end of the
+/// switch, is there; nothing is doubled, revived or unsent.
+///
+/// ```
+/// use asm_testkit::history::{Outcome, Request, Switch, Violation, check_set_across};
+///
+/// let request = |op, began, ended| Request {
+///     op,
+///     began,
+///     ended: Some(ended),
+///     read: None,
+///     hold: None,
+///     outcome: Outcome::Acknowledged,
+/// };
+/// let requests = [request(1, 0, 10), request(2, 11, 20), request(3, 50, 60)];
+/// let switch = Switch { in_sync: 15, began: 25, ended: 45 };
+/// let survived = check_set_across(&requests, &[3], switch);
+/// assert_eq!((survived.lost, survived.wrong), (vec![2], vec![Violation::Lost(1)]));
+/// ```
+#[must_use]
+pub fn check_set_across(requests: &[Request], list: &[u64], switch: Switch) -> Survived {
+    let mut survived = Survived::default();
+    let places = places(requests, list, &mut survived.wrong);
+    for request in requests {
+        match (request.outcome, places.contains_key(&request.op)) {
+            (Outcome::Acknowledged, false) if switch.can_lose(request) => {
+                survived.lost.push(request.op);
+            }
+            (Outcome::Acknowledged, false) => survived.wrong.push(Violation::Lost(request.op)),
+            (Outcome::Refused(_), true) => survived.wrong.push(Violation::Revived(request.op)),
+            _ => {}
+        }
+    }
+    survived
+}
+
+/// Those of the second that were granted a lock after one of the first had ended, and have no
+/// higher fence.
+fn fences_of_grants(before: &[&Request], after: &[&Request]) -> impl Iterator<Item = Violation> {
+    let before = before.iter().filter_map(|request| {
+        let fence = request.hold?.fence;
+        Some((request.ended?, fence, request.op))
+    });
+    let after = after.iter().filter_map(|request| {
+        let fence = request.hold?.fence;
+        Some((request.began, fence, request.op))
+    });
+    let not_higher = |highest: u64, fence: u64| fence <= highest;
+    behind(before.collect(), after.collect(), not_higher)
+        .map(|(op, before)| Violation::FenceBehind(op, before))
 }
 
 /// What only the master before had.
@@ -218,6 +292,16 @@ fn steps_back(
 }
 
 impl Switch {
+    /// Whether replicas were shown to have this request.
+    fn had_in_sync(self, request: &Request) -> bool {
+        request.ended.is_some_and(|ended| ended < self.in_sync)
+    }
+
+    /// Whether this request may be lost, wherever it stood.
+    fn can_lose(self, request: &Request) -> bool {
+        !self.had_in_sync(request) && request.began < self.ended
+    }
+
     /// Whether this request had ended when it began.
     fn is_behind(self, request: &Request) -> bool {
         request.ended.is_some_and(|ended| ended < self.began)
@@ -280,12 +364,21 @@ fn unshifted(number: u64, bits: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Hold, Refusal},
+        *,
+    };
 
+    const REFUSED: Outcome = Outcome::Refused(Refusal::Other);
+
+    /// The replicas had seven.
     const SWITCH: Switch = Switch {
+        in_sync: 76,
         began: 110,
         ended: 200,
     };
+
+    const LEASE: u64 = 400;
 
     fn appended(op: u64, list: &[u64], began: u64) -> Request {
         Request {
@@ -293,7 +386,11 @@ mod tests {
             began,
             ended: Some(began + 9),
             read: Some(Prefix::of(list)),
-            fence: Some(list.len() as u64 + 1),
+            hold: Some(Hold {
+                fence: list.len() as u64 + 1,
+                since: began + 1,
+                until: began + 8,
+            }),
             outcome: Outcome::Acknowledged,
         }
     }
@@ -318,7 +415,11 @@ mod tests {
     fn with(change: impl FnOnce(&mut Vec<Request>, &mut Vec<u64>)) -> Survived {
         let (mut requests, mut list) = good();
         change(&mut requests, &mut list);
-        check_across(&requests, &list, SWITCH)
+        check_across(&requests, &list, SWITCH, LEASE)
+    }
+
+    fn set_fence(request: &mut Request, fence: u64) {
+        request.hold.as_mut().expect("a lock").fence = fence;
     }
 
     fn right(lost: &[u64]) -> Survived {
@@ -345,8 +446,8 @@ mod tests {
     fn who_read_what_is_lost_may_have_in_the_switch_and_not_later() {
         let old: Vec<u64> = (1..=10).collect();
         let reader = |began| Request {
-            outcome: Outcome::Refused,
-            fence: None,
+            outcome: REFUSED,
+            hold: None,
             ..appended(99, &old, began)
         };
         let meanwhile = with(|requests, _| requests.push(reader(150)));
@@ -362,7 +463,7 @@ mod tests {
                 requests[lost].outcome = Outcome::Unknown;
                 requests[lost].read = None;
                 requests[lost].ended = None;
-                requests[lost].fence = None;
+                requests[lost].hold = None;
             }
         });
         assert_eq!(unheard, right(&[10]));
@@ -394,6 +495,82 @@ mod tests {
     }
 
     #[test]
+    fn what_the_replicas_had_is_not_lost() {
+        let switch = Switch {
+            in_sync: 50,
+            ..SWITCH
+        };
+        let early = appended(1, &[], 0);
+        let mut late = appended(2, &[], 90);
+        late.ended = Some(115);
+        let survived = check_across(&[early, late], &[2], switch, LEASE);
+        assert_eq!(survived.wrong, [Violation::Lost(1)]);
+        assert!(survived.lost.is_empty());
+        let never = Switch {
+            in_sync: 0,
+            ..SWITCH
+        };
+        let survived = check_across(&[early, late], &[2], never, LEASE);
+        assert_eq!(survived, right(&[1]));
+    }
+
+    #[test]
+    fn a_lock_of_two_at_once_is_found_on_each_master() {
+        let thief = |began, fence| Request {
+            outcome: REFUSED,
+            hold: Some(Hold {
+                fence,
+                since: began + 2,
+                until: began + 3,
+            }),
+            ..appended(99, &[], began)
+        };
+        // The eighth began at 77, is certain of its lock until 85, and has fence 8.
+        let mut before = thief(78, 9);
+        before.read = Some(Prefix::of(&(1..=7).collect::<Vec<_>>()));
+        let before = with(|requests, _| {
+            // Nobody after it.
+            requests.retain(|request| ![9, 10].contains(&request.op));
+            requests.push(before);
+        });
+        assert_eq!(
+            before.wrong,
+            [Violation::Overlap(99, 8), Violation::StaleGrant(99, 8)]
+        );
+        // The last one at the new master began at 240.
+        let mut after = thief(241, 14);
+        let after = with(|requests, list| {
+            requests.retain(|request| request.op != 13);
+            list.pop();
+            let mut robbed = appended(98, list, 240);
+            robbed.outcome = REFUSED;
+            after.read = Some(Prefix::of(list));
+            requests.extend([robbed, after]);
+        });
+        assert_eq!(after.wrong, [Violation::Overlap(99, 98)]);
+    }
+
+    #[test]
+    fn of_a_set_the_last_may_be_lost_and_no_more() {
+        let (requests, list) = good();
+        assert_eq!(
+            check_set_across(&requests, &list, SWITCH),
+            right(&[8, 9, 10])
+        );
+        let of = |list: &[u64]| check_set_across(&requests, list, SWITCH).wrong;
+        assert_eq!(of(&list[1..]), [Violation::Lost(1)]);
+        assert_eq!(of(&[&list[..], &[13]].concat()), [Violation::Doubled(13)]);
+        assert_eq!(of(&[&list[..], &[77]].concat()), [Violation::Unsent(77)]);
+        let mut refused = requests.clone();
+        refused[5].outcome = REFUSED;
+        let wrong = check_set_across(&refused, &list, SWITCH).wrong;
+        assert_eq!(wrong, [Violation::Revived(6)]);
+        let later = [&requests[..], &[appended(14, &list, 210)]].concat();
+        let wrong = check_set_across(&later, &list, SWITCH).wrong;
+        assert_eq!(wrong, [Violation::Lost(14)]);
+    }
+
+    #[test]
     fn a_hole_is_found() {
         let hole = with(|_, list| {
             list.remove(3);
@@ -417,15 +594,15 @@ mod tests {
         assert_eq!(doubled.wrong[0], Violation::Doubled(13));
         let unsent = with(|_, list| list.push(77));
         assert_eq!(unsent.wrong, [Violation::Unsent(77)]);
-        let revived = with(|requests, _| requests[5].outcome = Outcome::Refused);
+        let revived = with(|requests, _| requests[5].outcome = REFUSED);
         assert_eq!(revived.wrong[0], Violation::Revived(6));
     }
 
     #[test]
     fn who_read_too_little_is_found() {
         let reader = |len: u64, began| Request {
-            outcome: Outcome::Refused,
-            fence: None,
+            outcome: REFUSED,
+            hold: None,
             ..appended(99, &(1..=len).collect::<Vec<_>>(), began)
         };
         // Before: all that had been acknowledged, whatever became of it.
@@ -443,12 +620,13 @@ mod tests {
 
     #[test]
     fn fences_grow_on_each_list() {
-        let old = with(|requests, _| requests[9].fence = Some(9));
+        let old = with(|requests, _| set_fence(&mut requests[9], 9));
         assert!(old.wrong.contains(&Violation::FenceBehind(10, 9)));
-        let new = with(|requests, _| requests[10].fence = Some(7));
+        let new = with(|requests, _| set_fence(&mut requests[10], 7));
         assert!(new.wrong.contains(&Violation::FenceBehind(11, 7)));
         // The two lists count for themselves: the first after the switch has that of a lost one.
         let (requests, _) = good();
-        assert_eq!(requests[7].fence, requests[10].fence);
+        let fence = |request: &Request| request.hold.map(|hold| hold.fence);
+        assert_eq!(fence(&requests[7]), fence(&requests[10]));
     }
 }

@@ -132,7 +132,7 @@ pub(crate) const PROOFS: &[Proof] = &[
         package: "asm-it",
         target: "histories",
         bounded: &["nothing_but_the_last"],
-        long: Some(&["--ignored", "a_million_on_", "--skip", "slots"]),
+        long: Some(&["--ignored", "a_hundred_thousand_on_"]),
         quick: None,
         line: HISTORY,
         wanted: MILLION,
