@@ -188,12 +188,20 @@ mutants! {
 
     /// A body that was tampered with is an empty one.
     takes_tampered_for_empty {
-        kills: [
-            bytes::refuses_a_record_that_was_edited,
-            bytes::leaves_a_record_that_turned_unreadable,
-        ],
+        kills: [bytes::refuses_a_record_that_was_edited],
         wrong: {
             "accept.rs" decode: { entries.map_err(unreadable)? } => { entries.unwrap_or_default() }
+        },
+    }
+
+    /// A session whose record cannot be read any more is taken for one that is over.
+    takes_the_unreadable_for_over {
+        kills: [bytes::leaves_a_record_that_turned_unreadable],
+        wrong: {
+            "accept.rs" accept: { return Err(error) } => {
+                let _ = error;
+                return Err(self.gone())
+            }
         },
     }
 

@@ -125,17 +125,12 @@ mutants! {
         },
     }
 
-    /// The cap is looked at before, not while reserving.
-    looks_at_the_cap_first {
+    /// The cap is not told to the index.
+    ignores_the_cap {
         kills: [members::holds_a_cap_under_many_logins],
         wrong: {
             "subjects.rs" reserve: { index.reserve(&subject, req).await? } => {
-                let listed = index.list(&subject).await?.sessions.len();
-                if cap.is_some_and(|cap| listed >= cap.get() as usize) {
-                    Reserved::Full
-                } else {
-                    index.reserve(&subject, Reserve { cap: None, ..req }).await?
-                }
+                index.reserve(&subject, Reserve { cap: None, ..req }).await?
             }
         },
     }
