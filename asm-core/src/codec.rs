@@ -284,4 +284,34 @@ mod tests {
         let plain = Encoded::Declined(Bytes::from_static(b"4111"));
         assert_eq!(format!("{plain:?}"), "Declined(4 bytes)");
     }
+
+    #[derive(Debug)]
+    struct Copier;
+
+    impl Codec for Copier {
+        fn name(&self) -> CodecName {
+            CodecName::new("copy").expect("a good name")
+        }
+
+        fn role(&self) -> CodecRole {
+            CodecRole::Compress
+        }
+
+        fn encode(&self, plain: Bytes, _: &CodecContext<'_>) -> Result<Encoded> {
+            Ok(Encoded::Coded(plain))
+        }
+
+        fn decode(&self, coded: Bytes, _: &CodecContext<'_>) -> Result<Bytes> {
+            Ok(coded)
+        }
+    }
+
+    #[test]
+    fn a_codec_is_alone_and_hides_nothing_unless_it_says_so() {
+        let codec: Arc<dyn Codec> = Arc::new(Copier);
+        assert!(codec.relatives().is_empty());
+        assert!(!codec.splits_key());
+        assert_eq!(codec.shown_len(7), 7);
+        assert!(codec.is_current(b"coded"));
+    }
 }

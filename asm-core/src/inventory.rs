@@ -55,3 +55,29 @@ pub struct Listed {
     /// Where to go on. `None` when the list is through.
     pub next: Option<Cursor>,
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Shelf;
+
+    #[async_trait]
+    impl Inventory for Shelf {
+        async fn list_sessions(&self, _: ListStep) -> Result<Listed> {
+            Ok(Listed::default())
+        }
+
+        async fn field_names(&self, _: &Key) -> Result<Vec<FieldName>> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn who_cannot_tell_how_far_it_is_says_nothing() {
+        assert_eq!(Shelf.progress(&Cursor(Bytes::new())), None);
+    }
+}

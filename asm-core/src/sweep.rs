@@ -63,3 +63,23 @@ pub struct Swept {
     /// Where to go on. `None` when the sweep is through.
     pub next: Option<Cursor>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Broom;
+
+    #[async_trait]
+    impl Sweep for Broom {
+        async fn sweep(&self, _: SweepStep) -> Result<Swept> {
+            Ok(Swept::default())
+        }
+    }
+
+    #[test]
+    fn who_cannot_tell_how_far_it_is_says_nothing() {
+        assert_eq!(Broom.progress(&Cursor(Bytes::new())), None);
+    }
+}

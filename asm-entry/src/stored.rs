@@ -177,3 +177,20 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorKind::Corrupt, "a stored part is not ours").because(source)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_much_is_stored_shows_and_not_what() {
+        let parts = StoredParts {
+            body: Some(Bytes::from_static(b"4111")),
+            ..StoredParts::default()
+        };
+        assert_eq!(
+            format!("{parts:?}"),
+            "StoredParts { head: None, body: Some(4), lock: None, fields: None }"
+        );
+    }
+}

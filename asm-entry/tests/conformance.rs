@@ -62,6 +62,17 @@ async fn a_sweep_goes_on_after_what_it_cannot_remove() {
     assert_eq!((swept.examined, swept.removed, swept.failed), (1, 1, 0));
 }
 
+#[test]
+fn what_the_store_tells_of_its_progress_is_told() {
+    let stores = Stores::new(Extras::All);
+    let driver = driver(&stores.storage, Extras::All);
+    let at = Cursor(Bytes::from_static(&[64]));
+    let sweeper = driver.sweeper().expect("it sweeps");
+    assert_eq!(sweeper.progress(&at), Some(0.25));
+    let inventory = driver.inventory().expect("it lists");
+    assert_eq!(inventory.progress(&at), Some(0.25));
+}
+
 /// Who waits asks the store for nothing, and a release wakes the next one alone.
 #[tokio::test]
 async fn a_hand_off_is_two_transactions_however_many_wait() {
@@ -290,6 +301,10 @@ impl Scan for Store {
             next,
         })
     }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        part(at)
+    }
 }
 
 #[async_trait]
@@ -304,6 +319,15 @@ impl Census for Store {
             next,
         })
     }
+
+    fn progress(&self, at: &Cursor) -> Option<f64> {
+        part(at)
+    }
+}
+
+/// Keys are random: which part of all is below one.
+fn part(at: &Cursor) -> Option<f64> {
+    at.0.first().map(|first| f64::from(*first) / 256.0)
 }
 
 impl Store {
