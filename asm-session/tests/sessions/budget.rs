@@ -6,7 +6,7 @@ use asm_memory::MemoryDriver;
 use asm_session::{LockMode, Rotation, Session, Sessions};
 use asm_testkit::{
     Counting, Layered,
-    Verb::{Abandon, Acquire, Create, Delete, Open, Reserve, Save, Touch},
+    Verb::{Abandon, Acquire, Create, Delete, List, Open, Reserve, Save, Touch},
 };
 
 use crate::world::{World, client, issued, stored};
@@ -196,4 +196,18 @@ async fn taking_binding_and_logging_out_are_one_call_each() {
     driver.layer().take().expect(&[(Save, 1)]);
     session.delete().await.expect("deleted");
     driver.layer().take().expect(&[(Delete, 1)]);
+}
+
+#[tokio::test]
+async fn whom_a_revocation_ended_nobody_is_asked_about_again() {
+    let (driver, sessions) = counted(&World::new(), LockMode::Optimistic);
+    let id = used(&driver, &sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.bind_subject("user:42").await.expect("an index");
+    session.close().await.expect("stored");
+    let user = sessions.subject("user:42");
+    assert_eq!(user.revoke_all().await.expect("an index"), 1);
+    driver.layer().take();
+    assert!(user.list().await.expect("an index").is_empty());
+    driver.layer().take().expect(&[(List, 1)]);
 }

@@ -430,3 +430,17 @@ async fn of_two_first_requests_on_a_new_id_one_confirms_it() {
     assert!(first.close().await.expect("confirmed").written);
     assert!(!second.close().await.expect("nothing to do").written);
 }
+
+#[tokio::test]
+async fn a_login_before_the_first_save_is_one_and_a_renewal_is_none() {
+    for rotation in [Rotation::Authenticate, Rotation::renew()] {
+        let sessions = World::new().sessions(LockMode::Optimistic);
+        let mut session = sessions.create(&client()).expect("random");
+        session.regenerate(rotation).expect("nobody has its id yet");
+        session.insert("n", &0).expect("writable");
+        session.close().await.expect("stored");
+        let opened = open(&sessions, &issued(&session)).await;
+        let logged_in = opened.authenticated_at().is_some();
+        assert_eq!(logged_in, rotation == Rotation::Authenticate);
+    }
+}

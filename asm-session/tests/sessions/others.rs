@@ -85,6 +85,24 @@ async fn a_take_leaves_other_changes_in_the_journal_and_values_of_another_type()
 }
 
 #[tokio::test]
+async fn changes_that_a_take_could_not_save_are_told_of_once() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    assert_eq!(session.get_or("n", 1).expect("a number"), 0);
+    let mut other = open(&sessions, &id).await;
+    other.add("n", 1).expect("writable");
+    other.close().await.expect("stored");
+    session.insert("n", &5).expect("writable");
+    let taken = session.take::<i64>("n").await;
+    assert!(matches!(taken, Err(SessionError::Conflict(_))));
+    assert!(session.is_modified());
+    drop(session);
+    // They were refused, and are not dropped as well.
+    assert_eq!(sessions.counters().dropped_changes, 0);
+}
+
+#[tokio::test]
 async fn fields_are_exact_without_a_lock_and_share_the_session_s_fate() {
     let sessions = World::new().sessions(LockMode::OnOpen);
     let mut session = sessions.create(&client()).expect("random");
@@ -147,10 +165,17 @@ async fn fields_are_exact_without_a_lock_and_share_the_session_s_fate() {
     fields.clear("last").await.expect("any");
     assert!(fields.get("last").await.expect("there").is_none());
 
+    let mut early = open(&reading, &id).await;
     session
         .regenerate(Rotation::Authenticate)
         .expect("writable");
     session.close().await.expect("stored");
+    let stale = early.fields().expect("fields").get("views").await;
+    assert!(matches!(
+        stale,
+        Err(SessionError::Invalid(InvalidReason::Stale))
+    ));
+    let mut late = open(&reading, &issued(&session)).await;
     let mut next = open(&reading, &issued(&session)).await;
     let views = next
         .fields()
@@ -161,6 +186,8 @@ async fn fields_are_exact_without_a_lock_and_share_the_session_s_fate() {
     assert_eq!(views, 161);
     session.delete().await.expect("deleted");
     let gone = next.fields().expect("fields").incr("views", 1).await;
+    assert!(matches!(gone, Err(SessionError::Deleted)));
+    let gone = late.fields().expect("fields").get("views").await;
     assert!(matches!(gone, Err(SessionError::Deleted)));
 }
 

@@ -214,6 +214,12 @@ async fn what_was_decided_while_reading_holds_in_another_mode() {
     }
 
     judge.will(Ruling::Say(Verdict::AllowAnd(Rotation::Authenticate)));
+    let mut kept = sessions.open(&id, &with("dog")).await.expect("allowed");
+    kept.keep_id();
+    let changed = kept.set_mode(LockMode::Optimistic).await;
+    changed.expect("nothing is replaced, and it is not confined");
+    assert_eq!(kept.close().await.expect("stored").id, None);
+
     let mut moved = sessions.open(&id, &with("cat")).await.expect("allowed");
     let changed = moved.set_mode(LockMode::Optimistic).await;
     changed.expect("not confined");

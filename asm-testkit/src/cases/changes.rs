@@ -1004,6 +1004,23 @@ pub async fn loses_no_change_after_a_save_silently(h: &dyn Harness) {
     drop(session);
     assert_eq!(log.take_warnings().len(), 1);
     assert_eq!(number(&sessions, &id, "n").await, 3);
+
+    // Nor after one that was refused: of that one there was word already, of the change not.
+    for changes_again in [false, true] {
+        let mut session = open(&sessions, &id).await;
+        session.get::<i64>("n").expect("a number");
+        let mut other = open(&sessions, &id).await;
+        other.add("n", 1).expect("a change");
+        saved(&mut other).await;
+        session.insert("n", &6).expect("a change");
+        assert_eq!(conflict(session.save().await), ["n"]);
+        assert_eq!(log.take_warnings().len(), 1, "of the refusal");
+        if changes_again {
+            session.insert("m", &6).expect("a change");
+        }
+        drop(session);
+        assert_eq!(log.take_warnings().len(), usize::from(changes_again));
+    }
 }
 
 /// A handler error saves nothing unless it saved explicitly.
