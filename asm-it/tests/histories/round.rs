@@ -50,7 +50,7 @@ pub(crate) struct Course {
 const TEAM: usize = 3;
 
 /// So many times as long as it is, a round goes on until a trouble has cost somebody a lock.
-const PATIENT: u64 = 4;
+const PATIENT: u64 = 16;
 
 /// How often a round is tried until there is no other switch than that which is made.
 const ROUNDS: usize = 5;
