@@ -713,17 +713,22 @@ async fn listen_half_open() {
     let builder = builder.recheck(Duration::from_millis(20));
     let driver = connected(builder.deadline(DEADLINE)).await;
     let direct = given::driver(&server).await;
-    let (key, snapshot) = make::stored(&direct).await;
     let feed = driver.changes().expect("the facet");
-    let subscribe = Subscribe {
-        epoch: snapshot.stamp.epoch,
-        buffer: NonZeroUsize::MIN.saturating_add(9),
+    // What comes of a session, once the connection that listens is held and given up.
+    let unheard = async |key: &Key, snapshot: &Snapshot| {
+        let subscribe = Subscribe {
+            epoch: snapshot.stamp.epoch,
+            buffer: NonZeroUsize::MIN.saturating_add(9),
+        };
+        let changes = expect::live(feed.subscribe(key, subscribe).await);
+        let before = proxy.counts().connections;
+        proxy.hold(Direction::ToClient);
+        // Nobody but the one who listens makes another.
+        given::until(async || proxy.counts().connections > before).await;
+        changes
     };
-    let mut changes = expect::live(feed.subscribe(&key, subscribe).await);
-    let before = proxy.counts().connections;
-    proxy.hold(Direction::ToClient);
-    // Nobody but the one who listens makes another.
-    given::until(async || proxy.counts().connections > before).await;
+    let (key, snapshot) = make::stored(&direct).await;
+    let mut changes = unheard(&key, &snapshot).await;
     proxy.resume();
     let told = changes.next().await;
     assert!(matches!(told, Some(Change::Lagged(_))), "{told:?}");
@@ -739,14 +744,7 @@ async fn listen_half_open() {
     // A log out, or a login, while nobody listens ends what is followed all the same.
     for logs_out in [true, false] {
         let (key, snapshot) = make::stored(&direct).await;
-        let subscribe = Subscribe {
-            epoch: snapshot.stamp.epoch,
-            buffer: NonZeroUsize::MIN.saturating_add(9),
-        };
-        let mut changes = expect::live(feed.subscribe(&key, subscribe).await);
-        let before = proxy.counts().connections;
-        proxy.hold(Direction::ToClient);
-        given::until(async || proxy.counts().connections > before).await;
+        let mut changes = unheard(&key, &snapshot).await;
         if logs_out {
             let deleted = direct.delete(&key, make::log_out()).await;
             expect::exactly(deleted, &Deleted::Done);
