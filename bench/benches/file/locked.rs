@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use asm_bench::{Goal, Options, Report, Row, Unit, key, op, quantile, rounds, stamp, try_rounds};
+use asm_bench::{Goal, Options, Report, Row, Unit, key, quantile, rounds, stamp, try_rounds};
 use asm_core::{
     Acquired, Claim, Guard, Label, LockStore, LockToken, LockWish, Open, OpenLock, Opened,
     OpenedLock, Proof, Save, SessionStore, Written,
@@ -21,7 +21,7 @@ use asm_file::{Durability, FileDriver};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{runtime::Runtime, task::spawn_blocking};
 
-use crate::{Bare, DATA, Root, SESSIONS, TTL, Turn, each, pick, runtime, write};
+use crate::{Bare, DATA, Root, SESSIONS, Turn, each, new_version, pick, runtime, write};
 
 const LEVEL: Durability = Durability::Atomic;
 
@@ -71,13 +71,8 @@ impl Root {
             held: Some(token),
         };
         let req = Save {
-            op: op(),
-            resend: false,
-            guard,
-            stamp: stamp(),
-            data: DATA.to_vec().into(),
-            ttl: TTL,
             release: true,
+            ..new_version(guard)
         };
         let saved = self.driver.save(&key, req).await;
         assert!(matches!(saved, Ok(Written::Done { .. })));

@@ -284,16 +284,7 @@ impl Root {
             version: over,
             held: None,
         };
-        let req = Save {
-            op: op(),
-            resend: false,
-            guard,
-            stamp: stamp(),
-            data: DATA.to_vec().into(),
-            ttl: TTL,
-            release: false,
-        };
-        match self.driver.save(&key(session), req).await {
+        match self.driver.save(&key(session), new_version(guard)).await {
             Ok(Written::Done { version, .. }) => version,
             other => panic!("nobody else saves, and the answer was {other:?}"),
         }
@@ -356,5 +347,18 @@ fn write(path: &Path, data: &[u8], level: Durability) -> io::Result<()> {
     match path.parent() {
         Some(shard) if level == Durability::Full => File::open(shard)?.sync_all(),
         _ => Ok(()),
+    }
+}
+
+/// The same bytes once more, as a new version.
+fn new_version(guard: Guard) -> Save {
+    Save {
+        op: op(),
+        resend: false,
+        guard,
+        stamp: stamp(),
+        data: DATA.to_vec().into(),
+        ttl: TTL,
+        release: false,
     }
 }
