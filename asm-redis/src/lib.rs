@@ -67,8 +67,11 @@
 //! Replication of Redis is asynchronous: what was acknowledged in the last moments before a master
 //! is lost may be lost with it, records and locks alike. What is left is some earlier state, whole. A
 //! version is a number and the op id that made it, so a save that was based on a lost one is a
-//! conflict, and a token that is not the holder in the surviving state is refused. `min-replicas-to-write`
-//! makes the window smaller, and is refused as `ReadOnly` where it strikes.
+//! conflict, and a token that is not the holder in the surviving state is refused.
+//!
+//! `min-replicas-to-write` makes the window smaller, and is refused as `ReadOnly` where it strikes. As
+//! many as there are replicas close it almost: a master that one of them has left refuses at once. With
+//! one less it acknowledges, for the replicas that have not left yet, what no new master will have.
 //!
 //! A master that was only taken for dead, or was asked to step down, goes on for seconds until it is
 //! told so. The driver listens to every sentinel, and leaves it as soon as one of them names another.

@@ -152,7 +152,9 @@ fn a_master_that_was_not_told_is_left() {
         let direct = format!("redis://{}", switch.to);
         let direct = connected(RedisDriver::builder().url(direct)).await;
         let left = until(async || {
-            let (key, _) = make::stored(&driver).await;
+            let key = make::key();
+            let created = driver.create(&key, make::create(make::data())).await;
+            created.expect("a session, somewhere");
             direct.open(&key, make::open()).await.expect("an answer") != Opened::Missing
         });
         timeout(PATIENCE, left).await.expect("it is left");

@@ -51,8 +51,8 @@ const STEPPED: Course = Course {
     ..FEW
 };
 
-/// What keeps a master that its replicas have left from acknowledging for long.
-const CAREFUL: [&str; 2] = ["min-replicas-to-write 1", "min-replicas-max-lag 2"];
+/// What keeps a master that one of its two replicas has left from acknowledging.
+const CAREFUL: [&str; 2] = ["min-replicas-to-write 2", "min-replicas-max-lag 2"];
 
 #[test]
 fn nothing_is_wrong_in_memory() {
