@@ -76,7 +76,7 @@ pub(crate) fn race(place: &Place, course: &Course) -> Tally {
     while !race.lost_a_lock() && race.acknowledged < PATIENT * course.acknowledged {
         race.run(race.acknowledged + course.peace);
     }
-    race.end(match place {
+    race.end(|| match place {
         Place::Redis { clock: Some(_), .. } => Masters::OneWithoutClock,
         _ => Masters::One,
     })
@@ -86,21 +86,24 @@ pub(crate) fn race(place: &Place, course: &Course) -> Tally {
 pub(crate) fn race_across(place: &Place, course: &Course, reason: Reason) -> Tally {
     let mut total = Tally::default();
     for _ in 0..ROUNDS {
-        let mut counts = vec![switch::count(place)];
+        let before = switch::count(place);
         let mut race = Race::start(place, course);
         race.run(course.acknowledged / 2);
-        counts.push(switch::count(place));
+        let began = switch::count(place);
         let switch = reason.strike(place, &race.team.some_record());
-        counts.push(switch::count(place));
+        let ended = switch::count(place);
         race.run(course.acknowledged);
-        counts.push(switch::count(place));
-        let grew: Vec<_> = counts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let is_the_one = grew == [0, 1, 0];
-        total.add(race.end(match is_the_one {
-            true => Masters::Two(switch),
-            false => Masters::Several(ANY_TIME),
-        }));
-        if is_the_one || !total.violations().is_empty() {
+
+        let mut counts = [before, began, ended, 0];
+        let tally = race.end(|| {
+            counts[3] = switch::count(place);
+            match one_more(counts) {
+                true => Masters::Two(switch),
+                false => Masters::Several(ANY_TIME),
+            }
+        });
+        total.add(tally);
+        if one_more(counts) || !total.violations().is_empty() {
             total.trouble(reason.name(), 1);
             return total;
         }
@@ -110,6 +113,11 @@ pub(crate) fn race_across(place: &Place, course: &Course, reason: Reason) -> Tal
         total.trouble("a switch that nobody made", 1);
     }
     panic!("another switch than the one that was made, {ROUNDS} times\n{total}");
+}
+
+/// Whether there was one switch, and that between the second count and the third.
+fn one_more([before, began, ended, after]: [u64; 4]) -> bool {
+    before == began && began + 1 == ended && ended == after
 }
 
 /// Processes at work on sessions with lists that were empty.
@@ -156,15 +164,17 @@ impl<'a> Race<'a> {
         self.team.history.lost_locks > 0
     }
 
-    fn end(self, masters: Masters) -> Tally {
-        let (history, mut tally) = (self.team.end(), Tally::default());
-        self.nemesis.tell(&mut tally);
-        self.runtime.block_on(async {
+    /// What the masters were is asked last: those of the moment when the lists are read count, too.
+    fn end(self, masters: impl FnOnce() -> Masters) -> Tally {
+        let history = self.team.end();
+        let lists = self.runtime.block_on(async {
             // A handle that nothing has happened to.
             let driver = place::driver(&self.spelled).await;
             let [_, plain] = place::modes(&driver);
-            judged(&plain, &self.ids, &history, masters, &mut tally).await;
+            lists(&plain, &self.ids).await
         });
+        let mut tally = judged(&lists, &history, masters());
+        self.nemesis.tell(&mut tally);
         tally
     }
 }
@@ -237,10 +247,8 @@ pub(crate) fn in_memory_as_if(
         for worker in workers {
             worker.await.expect("a worker");
         }
-        let mut tally = Tally::default();
         let masters = switch.map_or(Masters::One, Masters::Two);
-        judged(&plain, &ids, &history, masters, &mut tally).await;
-        tally
+        judged(&lists(&plain, &ids).await, &history, masters)
     })
 }
 
@@ -275,22 +283,23 @@ async fn created(sessions: &Sessions, count: usize) -> Vec<String> {
     ids
 }
 
-async fn judged(
-    sessions: &Sessions,
-    ids: &[String],
-    history: &History,
-    masters: Masters,
-    tally: &mut Tally,
-) {
+/// What the lists have become.
+async fn lists(sessions: &Sessions, ids: &[String]) -> Vec<(List, Vec<u64>)> {
+    let mut lists = Vec::new();
     for (number, id) in ids.iter().enumerate() {
-        let lists = [
-            (List::Entry(number), list(sessions, id).await),
-            (List::Field(number), pushed(sessions, id).await),
-        ];
-        for (which, list) in lists {
-            tally.list(which, &history.of(which), &list.expect("a list"), masters);
-        }
+        let entry = list(sessions, id).await.expect("a list");
+        let field = pushed(sessions, id).await.expect("a list");
+        lists.extend([(List::Entry(number), entry), (List::Field(number), field)]);
     }
+    lists
+}
+
+fn judged(lists: &[(List, Vec<u64>)], history: &History, masters: Masters) -> Tally {
+    let mut tally = Tally::default();
+    for (which, list) in lists {
+        tally.list(*which, &history.of(*which), list, masters);
+    }
+    tally
 }
 
 /// All requests, by list and number.

@@ -158,17 +158,19 @@ fn fall_behind(master: &Server, replicas: &[&Server]) -> asm_servers::Result<()>
 /// A number that only grows, with each change of a master. All servers must be there.
 pub(crate) fn count(place: &Place) -> u64 {
     match place {
-        Place::Sentinels(group) => {
-            let ask = ["SENTINEL", "MASTER", Sentinels::MASTER];
-            let known = group.sentinels()[0].call::<HashMap<String, String>>(&ask);
-            known.expect("a master")["config-epoch"]
-                .parse()
-                .expect("a number")
-        }
         // Not all have heard of it.
+        Place::Sentinels(group) => group.sentinels().iter().map(config).max().expect("some"),
         Place::Cluster(cluster) => cluster.nodes().iter().map(epoch).max().expect("nodes"),
         Place::File(_) | Place::Redis { .. } => 0,
     }
+}
+
+/// The newest of which a sentinel has heard.
+fn config(sentinel: &Server) -> u64 {
+    let ask = ["SENTINEL", "MASTER", Sentinels::MASTER];
+    let known = sentinel.call::<HashMap<String, String>>(&ask);
+    let epoch = &known.expect("a master")["config-epoch"];
+    epoch.parse().expect("a number")
 }
 
 /// The newest of which a node of a cluster has heard.
