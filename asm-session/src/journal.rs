@@ -105,11 +105,7 @@ impl Journal {
 
     /// Forgets all changes and all that was read.
     pub(crate) fn discard(&mut self) {
-        *self = Self {
-            base: Arc::clone(&self.base),
-            now: self.now,
-            ..Self::default()
-        };
+        *self = Self::over(Arc::clone(&self.base));
     }
 
     /// The value, as this session left it. Counts as read, as far as it shows the base.

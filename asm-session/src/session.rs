@@ -253,10 +253,18 @@ impl Session {
 
     pub(crate) fn check_life(&self) -> Result<()> {
         match self.life {
-            Life::New | Life::Stored => Ok(()),
-            Life::Deleted | Life::Gone => Err(SessionError::Deleted),
+            Life::New => Ok(()),
+            Life::Stored if !self.is_over() => Ok(()),
             Life::Stale => Err(InvalidReason::Stale.into()),
+            Life::Stored | Life::Deleted | Life::Gone => Err(SessionError::Deleted),
         }
+    }
+
+    /// Whether its absolute deadline has come, whatever its store has kept.
+    fn is_over(&self) -> bool {
+        let shared = self.shared();
+        let now = shared.time.now();
+        shared.lifetimes.is_over(&self.record.head, now)
     }
 }
 

@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
-    EndReason, Result, Session, SessionError, Sessions, envelope,
+    EndReason, Result, Session, SessionError, SessionHandle, Sessions, envelope,
     head::{Head, Membership},
     in_flight::strange,
     rotation::HeadChange,
@@ -210,10 +210,9 @@ impl Session {
         let listing = index.list(subject).await?;
         let others = listing.sessions.iter();
         let others: Vec<_> = others.filter(|bound| bound.key != self.handle()).collect();
-        let is_old = |bound: &Bound| is_old(bound, listing.now);
-        let place = |bound: &Bound| Place::of(&self.sessions, *subject, bound.key);
-        for bound in others.iter().filter(|bound| is_old(bound)) {
-            if place(bound).give_back().await? {
+        for bound in others.iter().filter(|bound| is_old(bound, listing.now)) {
+            let place = Place::of(&self.sessions, *subject, bound.key);
+            if place.give_back().await? {
                 return Ok(true);
             }
         }
@@ -224,19 +223,8 @@ impl Session {
             AtCap::EvictOldest => others.first().copied(),
         };
         if let Some(victim) = victim {
-            if is_old(victim) {
-                let cleared = place(victim).clear(EndReason::Evicted).await?;
-                index.forget(subject, vec![victim.key]).await?;
-                if cleared == Cleared::Stranger {
-                    // Whoever has looked for its place in between is to miss it.
-                    place(victim).clear(EndReason::Evicted).await?;
-                }
-            } else {
-                // Also one that is being bound.
-                let session = self.sessions.by_handle(victim.key);
-                session.end(EndReason::Evicted).await?;
-                index.forget(subject, vec![victim.key]).await?;
-            }
+            let place = Place::of(&self.sessions, *subject, victim.key);
+            place.evict(index, is_old(victim, listing.now)).await?;
         }
         Ok(true)
     }
@@ -376,36 +364,60 @@ impl Place {
         Ok(false)
     }
 
+    /// Takes it from its session, which ends. One that is not the subject's, and has had the time to
+    /// be, lives on.
+    async fn evict(&self, index: &dyn SubjectIndex, is_old: bool) -> Result<()> {
+        let reason = EndReason::Evicted;
+        let cleared = if is_old {
+            self.clear(reason).await?
+        } else {
+            // Also one that is being bound.
+            self.session().end(reason).await.map(Cleared::of)?
+        };
+        index.forget(&self.subject, vec![self.key]).await?;
+        if cleared == Cleared::Stranger {
+            // Whoever has looked for its place in between is to miss it.
+            self.clear(reason).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the session if it is the subject's, whoever holds its lock. If it is not, whoever is
     /// about to save it as the subject's meets a newer version, or loses its lock.
     async fn clear(&self, reason: EndReason) -> Result<Cleared> {
-        let shared = &self.sessions.shared;
-        let session = self.sessions.by_handle(self.key);
         for _ in 0..TURNS {
-            let (head, snapshot) = match read_head(shared, self.key).await {
-                Ok(Some(found)) => found,
-                Ok(None) => return Ok(Cleared::Nothing),
-                // Nobody here can tell whose it is, and it was the subject's when it was listed.
-                Err(error) if is_illegible(&error) => {
-                    return session.end(reason).await.map(Cleared::of);
-                }
-                Err(error) => return Err(error),
-            };
-            if self.generation_of(&head).is_some() {
-                let was_over = shared.lifetimes.is_over(&head, snapshot.now);
-                match session.end_as(&snapshot, reason).await? {
-                    Some(ended) => return Ok(Cleared::of(ended && !was_over)),
-                    None => continue,
-                }
-            }
-            let mark = self.mark(head, &snapshot)?;
-            match shared.driver.save(&self.key, mark).await? {
-                Written::Conflict(_) | Written::Ended => {}
-                Written::Locked => drop(session.break_lock(None).await?),
-                _ => return Ok(Cleared::Stranger),
+            if let Some(cleared) = self.try_to_clear(reason).await? {
+                return Ok(cleared);
             }
         }
         Err(SessionError::LockTimeout)
+    }
+
+    /// `None`: somebody came in between.
+    async fn try_to_clear(&self, reason: EndReason) -> Result<Option<Cleared>> {
+        let shared = &self.sessions.shared;
+        let (head, snapshot) = match read_head(shared, self.key).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Some(Cleared::Nothing)),
+            // Nobody here can tell whose it is, and it was the subject's when it was listed.
+            Err(error) if is_illegible(&error) => {
+                let ended = self.session().end(reason).await?;
+                return Ok(Some(Cleared::of(ended)));
+            }
+            Err(error) => return Err(error),
+        };
+        if self.generation_of(&head).is_some() {
+            let was_over = shared.lifetimes.is_over(&head, snapshot.now);
+            let ended = self.session().end_as(&snapshot, reason).await?;
+            return Ok(ended.map(|ended| Cleared::of(ended && !was_over)));
+        }
+        let mark = self.mark(head, &snapshot)?;
+        match shared.driver.save(&self.key, mark).await? {
+            Written::Conflict(_) | Written::Ended => {}
+            Written::Locked => drop(self.session().break_lock(None).await?),
+            _ => return Ok(Some(Cleared::Stranger)),
+        }
+        Ok(None)
     }
 
     /// The record as it is, as a new version.
@@ -443,10 +455,13 @@ impl Place {
         };
         let bound_under = self.generation_of(&head).or(self.generation);
         if bound_under.is_some_and(|it| it != generation) {
-            let session = self.sessions.by_handle(self.key);
-            session.end(EndReason::Revoked).await?;
+            self.session().end(EndReason::Revoked).await?;
         }
         Ok(())
+    }
+
+    fn session(&self) -> SessionHandle {
+        self.sessions.by_handle(self.key)
     }
 
     /// The generation that the session was bound to the subject under, if it was.

@@ -411,8 +411,14 @@ pub const CONTRACT: &[Promise] = &[
         "A merge after a conflict is one call more per retry: the refusal carries the fresh record.",
         &[],
     ),
-    ("A new session is one call.", &[]),
+    (
+        "A new session is one call, the first one of a process whose clock is off by a second or more two.",
+        &[],
+    ),
     ("An id is replaced by the save that it comes with.", &[]),
-    ("`take` and `bind_subject` are one call more each.", &[]),
+    (
+        "`take` and `bind_subject` are one call more each; a list of a subject's sessions is one and one for each, a revocation two and two for each.",
+        &[],
+    ),
     ("A log out is one call after the open.", &[]),
 ];

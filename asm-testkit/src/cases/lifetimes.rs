@@ -1,6 +1,6 @@
 //! How long sessions live, and what extends that.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use asm_core::{Driver, Timestamp, Touch};
 use asm_session::{
@@ -9,10 +9,12 @@ use asm_session::{
 };
 
 use crate::{
-    Fault, Harness, Verb, WrongClock, given,
+    Counting, Fault, Harness,
+    Verb::{self, ReadField, Reserve, Save, Subscribe, WriteField},
+    WrongClock, given,
     sessions::{
-        builder, built, client, invalid, issued, number, open, over, plain, rotated, saved, stored,
-        troubled, two, used,
+        builder, built, client, invalid, is_free, issued, number, open, over, plain, rotated,
+        saved, shared, stored, troubled, two, used,
     },
 };
 
@@ -96,6 +98,81 @@ pub async fn opens_nothing_past_its_deadline_whatever_the_store_kept(h: &dyn Har
     invalid(&sessions, &id, InvalidReason::Expired).await;
     let info = sessions.by_handle(id.handle()).info().await;
     assert!(info.expect("an answer").is_none());
+}
+
+/// Nothing is read, written or extended, and no lock is left, by an open in any mode or by what was
+/// opened in time; its store has kept it.
+pub async fn serves_nothing_past_the_deadline_by_any_verb(h: &dyn Harness) {
+    for mode in MODES {
+        let driver = shared(Counting::over(h.connect().await));
+        let sessions = over(h, Arc::clone(&driver)).lifetimes(a_day());
+        let sessions = built(sessions.lock_mode(mode));
+        let id = plain(&sessions).await;
+        used(&sessions.with_mode(LockMode::Optimistic), &id).await;
+        kept_by_the_store(&*driver, &id).await;
+        let in_time = sessions.with_mode(match mode {
+            // Its lock would be over by then.
+            LockMode::OnOpen => LockMode::Manual,
+            mode => mode,
+        });
+        let (mut idle, mut session) = (open(&in_time, &id).await, open(&in_time, &id).await);
+        if UNLOCKED.contains(&mode) {
+            session.insert("n", &1).expect("a change");
+        }
+        h.advance(DAY + MARGIN).await;
+        let before = given::read(&*driver, &id.handle()).await;
+        driver.layer().take();
+
+        for sessions in [&sessions, &sessions.with_lock_on_open()] {
+            invalid(sessions, &id, InvalidReason::Expired).await;
+        }
+        saved(&mut idle).await;
+        is_served_nothing(&mut session).await;
+        let calls = driver.layer().take();
+        for verb in [Save, Verb::Touch, Reserve, ReadField, WriteField, Subscribe] {
+            assert_eq!(calls.of(verb), 0, "{mode:?}: {calls}");
+        }
+        assert!(is_free(&sessions, id.handle()).await, "{mode:?}");
+        let after = given::read(&*driver, &id.handle()).await;
+        assert_eq!(after.version, before.version, "{mode:?}");
+        assert!(after.left <= before.left, "{mode:?}");
+    }
+}
+
+/// Whatever it asks for.
+async fn is_served_nothing(session: &mut Session) {
+    let reads = session.mode() == LockMode::ReadOnly;
+    macro_rules! refuses {
+        ($answer:expr) => {
+            match $answer {
+                Err(SessionError::Deleted | SessionError::Unsupported(_)) => {}
+                Err(SessionError::ReadOnly) if reads => {}
+                other => panic!("{}: {other:?}", stringify!($answer)),
+            }
+        };
+    }
+    refuses!(session.write().await);
+    refuses!(session.lock().await);
+    refuses!(session.insert("n", &2));
+    refuses!(session.regenerate(Rotation::renew()));
+    refuses!(session.regenerate(Rotation::Authenticate));
+    refuses!(session.set_lifetime(20 * DAY));
+    refuses!(session.take::<String>("place").await);
+    refuses!(session.bind_subject("user:42").await);
+    refuses!(session.transact(|session| session.insert("n", &3)).await);
+    refuses!(session.watch(NonZeroUsize::MIN).await.map(drop));
+    let work = async { Ok(4) };
+    refuses!(session.once("once", HOUR, work).await);
+    if let Ok(mut fields) = session.fields() {
+        refuses!(fields.incr("views", 1).await);
+        refuses!(fields.get("views").await);
+        refuses!(fields.take("views").await);
+    }
+    if session.is_modified() {
+        refuses!(session.save().await);
+    }
+    refuses!(session.follow().await);
+    refuses!(session.refresh().await);
 }
 
 /// It was opened before, and its store has kept it.

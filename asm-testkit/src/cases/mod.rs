@@ -519,6 +519,7 @@ macro_rules! __cases {
             lifetimes [] {
                 "The absolute deadline is checked on every read even if the store kept the record; drivers without native expiry check the idle deadline too; a record that lost its ttl is counted and gets one at the next save." => [
                     opens_nothing_past_its_deadline_whatever_the_store_kept,
+                    serves_nothing_past_the_deadline_by_any_verb,
                 ],
                 "The absolute deadline wins over touch, save, renew and merge; only Authenticate restarts it." => [
                     touches_no_session_past_its_absolute_deadline,
@@ -644,13 +645,15 @@ macro_rules! __cases {
                 "A merge after a conflict is one call more per retry: the refusal carries the fresh record." => [
                     merges_by_one_call_for_each_retry,
                 ],
-                "A new session is one call." => [
+                "A new session is one call, the first one of a process whose clock is off by a second or more two." => [
                     stores_a_new_session_by_one_call,
+                    dates_a_new_session_by_one_call_more,
                 ],
                 "An id is replaced by the save that it comes with." => [
                     replaces_an_id_by_no_call_of_its_own,
                 ],
-                "`take` and `bind_subject` are one call more each." => [
+                "`take` and `bind_subject` are one call more each; a list of a subject's sessions is one and one for each, a revocation two and two for each." => [
+                    lists_by_one_call_for_each_session,
                     takes_by_one_call,
                     binds_a_subject_by_one_call,
                 ],

@@ -14,8 +14,10 @@ use async_trait::async_trait;
 
 use crate::{
     Counting, Harness, Layer, Layered,
-    Verb::{Abandon, Acquire, Create, Delete, Open, Release, Reserve, Save, Touch},
-    given,
+    Verb::{
+        Abandon, Acquire, Create, Delete, Forget, List, Open, Release, Reserve, Revoke, Save, Touch,
+    },
+    WrongClock, given,
     sessions::{built, client, issued, open, over, plain, saved, shared},
     waiting::{answered, until, waiters},
 };
@@ -181,6 +183,23 @@ pub async fn stores_a_new_session_by_one_call(h: &dyn Harness) {
     }
 }
 
+/// The first one of a process whose clock is off is dated anew by a save; the next one is not.
+pub async fn dates_a_new_session_by_one_call_more(h: &dyn Harness) {
+    for (off, saves) in [(Duration::from_millis(500), 0), (Duration::from_secs(2), 1)] {
+        for ahead in [true, false] {
+            let driver = shared(Counting::over(h.connect().await));
+            let clock = Arc::new(WrongClock::new(h.clock(), off, ahead));
+            let sessions = built(over(h, Arc::clone(&driver)).clock(clock));
+            plain(&sessions).await;
+            let calls = driver.layer().take();
+            assert_eq!((calls.of(Create), calls.of(Save)), (1, saves), "{off:?}");
+            assert_eq!(calls.total(), 1 + saves, "{off:?}: {calls}");
+            plain(&sessions).await;
+            driver.layer().take().expect(&[(Create, 1)]);
+        }
+    }
+}
+
 /// It is in the same save, whichever it is.
 pub async fn replaces_an_id_by_no_call_of_its_own(h: &dyn Harness) {
     for rotation in [Rotation::renew(), Rotation::Authenticate] {
@@ -226,6 +245,38 @@ pub async fn binds_a_subject_by_one_call(h: &dyn Harness) {
     session.add("n", 1).expect("a sum that fits");
     saved(&mut session).await;
     driver.layer().take().expect(&[(Save, 1)]);
+}
+
+/// One for the index; to list one more for each session, to revoke two, and one to forget them all.
+/// The one to keep costs nothing.
+pub async fn lists_by_one_call_for_each_session(h: &dyn Harness) {
+    let (driver, sessions) = counted(h, LockMode::Optimistic).await;
+    let user = sessions.subject("user:42");
+    if driver.subjects().is_none() {
+        let refused = user.list().await;
+        assert!(matches!(refused, Err(SessionError::Unsupported(_))));
+        driver.layer().take().expect(&[]);
+        return;
+    }
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = used(&driver, &sessions).await;
+        let mut session = open(&sessions, &id).await;
+        session.bind_subject("user:42").await.expect("a place");
+        saved(&mut session).await;
+        ids.push(id.handle());
+    }
+    driver.layer().take();
+    assert_eq!(user.list().await.expect("a list").len(), 3);
+    driver.layer().take().expect(&[(List, 1), (Open, 3)]);
+    assert_eq!(user.revoke_others(ids[0]).await.expect("an index"), 2);
+    let calls = [(Revoke, 1), (Open, 2), (Delete, 2), (Forget, 1)];
+    driver.layer().take().expect(&calls);
+    assert_eq!(user.revoke_all().await.expect("an index"), 1);
+    let calls = [(Revoke, 1), (Open, 1), (Delete, 1), (Forget, 1)];
+    driver.layer().take().expect(&calls);
+    assert_eq!(user.revoke_all().await.expect("an index"), 0);
+    driver.layer().take().expect(&[(Revoke, 1)]);
 }
 
 /// Whoever holds the lock.

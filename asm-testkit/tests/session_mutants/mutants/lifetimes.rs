@@ -23,11 +23,25 @@ mutants! {
 
     /// What the store has kept is opened, whatever its deadline.
     leaves_deadlines_to_the_store {
-        kills: [lifetimes::opens_nothing_past_its_deadline_whatever_the_store_kept],
+        kills: [
+            lifetimes::opens_nothing_past_its_deadline_whatever_the_store_kept,
+            lifetimes::serves_nothing_past_the_deadline_by_any_verb,
+        ],
         wrong: {
             "accept.rs" alive: {
                 shared.lifetimes.is_over(&self.record.head, self.record.at)
             } => { false }
+        },
+    }
+
+    /// What was opened before its deadline is served on, as long as the store has it.
+    serves_what_was_opened_in_time {
+        kills: [lifetimes::serves_nothing_past_the_deadline_by_any_verb],
+        wrong: {
+            "session.rs" is_over: { shared.lifetimes.is_over(&self.record.head, now) } => {
+                let _ = now;
+                false
+            }
         },
     }
 
@@ -230,7 +244,10 @@ mutants! {
 
     /// A session that was dated before the store had answered keeps its date.
     keeps_the_date_that_was_guessed {
-        kills: [lifetimes::dates_sessions_by_the_clock_of_the_store],
+        kills: [
+            lifetimes::dates_sessions_by_the_clock_of_the_store,
+            round_trips::dates_a_new_session_by_one_call_more,
+        ],
         wrong: {
             "in_flight.rs" acknowledge: { saved.guessed } => { false }
         },

@@ -51,6 +51,17 @@ mutants! {
         },
     }
 
+    /// A session is looked at twice before it is shown.
+    looks_twice {
+        kills: [round_trips::lists_by_one_call_for_each_session],
+        wrong: {
+            "subjects.rs" has: { read_head(shared, key).await } => {
+                let _ = read_head(shared, key).await;
+                read_head(shared, key).await
+            }
+        },
+    }
+
     /// A list shows what is listed.
     trusts_the_index {
         kills: [
@@ -84,7 +95,7 @@ mutants! {
             members::revokes_over_a_lock,
         ],
         wrong: {
-            "subjects.rs" clear: { self.generation_of(&head).is_some() } => { true }
+            "subjects.rs" try_to_clear: { self.generation_of(&head).is_some() } => { true }
         },
     }
 
@@ -111,8 +122,8 @@ mutants! {
     revokes_no_login_under_its_lock {
         kills: [members::revokes_over_a_lock],
         wrong: {
-            "subjects.rs" clear: { drop(session.break_lock(None).await?) } => {
-                return Ok(Cleared::Stranger)
+            "subjects.rs" try_to_clear: { drop(self.session().break_lock(None).await?) } => {
+                return Ok(Some(Cleared::Stranger))
             }
         },
     }
@@ -139,7 +150,7 @@ mutants! {
     leaves_strays_their_places {
         kills: [members::makes_room_by_a_place_that_was_never_saved],
         wrong: {
-            "subjects.rs" make_room: { place(bound).give_back().await? } => { false }
+            "subjects.rs" make_room: { place.give_back().await? } => { false }
         },
     }
 }
