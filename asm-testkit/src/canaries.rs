@@ -2,18 +2,18 @@
 //!
 //! A case that is watched has a layer around each of its drivers that notes the tokens, op ids,
 //! proofs and data that pass by, and the source of ids notes what it drew for sessions. When the
-//! case is over, none of them may be found in what was logged by its thread at any level, in the
-//! errors of the drivers, or in the text with which it failed.
+//! case is over, none of them may be found in what was logged at any level, by its thread or by one
+//! that belongs to no case, as those of a driver; in the errors of the drivers; or in the text with
+//! which it failed.
 //!
-//! What a driver logs on threads of its own is not seen. Keys are not looked for: they are the
-//! handles of sessions, which may be logged.
+//! Keys are not looked for: they are the handles of sessions, which may be logged.
 
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashMap, HashSet},
     error::Error,
     fmt::{self, Debug},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use asm_core::{
@@ -23,7 +23,7 @@ use asm_core::{
 use asm_session::{Draw, IdSource, OsRandom};
 use async_trait::async_trait;
 use base64ct::{Base64Unpadded, Encoding};
-use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::subscriber::{DefaultGuard, set_default, set_global_default};
 
 use crate::{Call, Harness, Layer, Layered, harness::Through, log::Recorder};
 
@@ -55,10 +55,24 @@ thread_local! {
     static OF_THIS_CASE: RefCell<Option<Arc<Canaries>>> = const { RefCell::new(None) };
 }
 
+/// Those of all cases that are watched now.
+static OF_ALL_CASES: Mutex<Vec<Weak<Canaries>>> = Mutex::new(Vec::new());
+
 impl Canaries {
     /// Those of the case that runs on this thread, if it is watched.
     pub(crate) fn here() -> Option<Arc<Self>> {
         OF_THIS_CASE.with_borrow(Clone::clone)
+    }
+
+    /// Those of all cases that may have a part in what this thread shows.
+    pub(crate) fn near() -> Vec<Arc<Self>> {
+        match Self::here() {
+            Some(canaries) => vec![canaries],
+            None => lock(&OF_ALL_CASES)
+                .iter()
+                .filter_map(Weak::upgrade)
+                .collect(),
+        }
     }
 
     /// A text that somebody could read, and who wrote it.
@@ -113,7 +127,7 @@ fn keep_whole(pieces: &mut Vec<u8>, secret: &[u8], length: usize) {
     pieces.extend_from_slice(&secret[..whole]);
 }
 
-/// Watches what this thread shows until it is dropped.
+/// Watches what this thread shows, and those that no case runs on, until it is dropped.
 pub(crate) struct Watch {
     pub(crate) canaries: Arc<Canaries>,
     _guard: DefaultGuard,
@@ -123,6 +137,9 @@ impl Watch {
     pub(crate) fn begin() -> Self {
         let canaries: Arc<Canaries> = Arc::default();
         OF_THIS_CASE.set(Some(Arc::clone(&canaries)));
+        lock(&OF_ALL_CASES).push(Arc::downgrade(&canaries));
+        // For threads that no case runs on. It stays, and a process has one only.
+        let _ = set_global_default(Recorder::that_keeps_nothing());
         Self {
             canaries,
             _guard: set_default(Recorder::that_keeps_nothing()),
@@ -146,6 +163,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         OF_THIS_CASE.set(None);
+        lock(&OF_ALL_CASES).retain(|one| !one.ptr_eq(&Arc::downgrade(&self.canaries)));
     }
 }
 
@@ -313,12 +331,17 @@ mod tests {
     #[test]
     fn an_id_of_a_session_is_found_wherever_it_is_logged() {
         type Logs = fn(&str);
-        let ways: [(&str, Logs); 4] = [
+        let ways: [(&str, Logs); 5] = [
             ("an event", |id| trace!(id, "opened")),
             ("a span", |id| drop(trace_span!("open", id).entered())),
             ("a span, later", |id| {
                 let span = trace_span!("open", id = tracing::field::Empty);
                 span.record("id", id);
+            }),
+            ("a thread that no case runs on", |id| {
+                let id = id.to_owned();
+                let other = std::thread::spawn(move || trace!(id, "opened"));
+                other.join().expect("it ends");
             }),
             ("a case that takes the log", |id| {
                 let _log = Log::capture();

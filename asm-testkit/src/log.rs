@@ -79,7 +79,7 @@ impl Recorder {
     fn text(target: &str, record: impl FnOnce(&mut Text)) -> String {
         let mut text = Text(String::new());
         record(&mut text);
-        if let Some(canaries) = Canaries::here() {
+        for canaries in Canaries::near() {
             canaries.heard(&format!("the log of {target}"), text.0.clone());
         }
         text.0

@@ -113,8 +113,9 @@ impl Suite {
     /// of a driver or one of its causes, or in the text with which it fails.
     ///
     /// It costs about a quarter of the time that cases on memory take, so it is off unless it is
-    /// asked for: by this, or for all suites of a run by the environment, `ASM_CANARIES=1`. What a
-    /// driver logs on threads of its own is not seen.
+    /// asked for: by this, or for all suites of a run by the environment, `ASM_CANARIES=1`. To
+    /// hear threads that no case runs on, those of a driver say, it sets the process's default
+    /// subscriber, unless there is one.
     #[must_use]
     pub fn with_canaries(mut self) -> Self {
         self.canaries = true;
