@@ -241,8 +241,9 @@ impl RedisBuilder {
         self
     }
 
-    /// When a call ends at the latest, 2 s by default, whatever the servers do. A lock that is
-    /// waited for has its own time; this holds for each call that the wait consists of.
+    /// When a call ends at the latest, 2 s by default, whatever the servers do, and however many
+    /// commands it consists of. A lock that is waited for has its own time; this begins anew with
+    /// each look that the wait consists of.
     pub fn deadline(mut self, longest: Duration) -> Self {
         self.deadline = longest;
         self

@@ -28,6 +28,10 @@ use tokio::{
 /// How many bytes are written without waiting for more: what a server reads at a time.
 const ENOUGH: usize = 16 << 10;
 
+/// How many hold the connection while one call is under way: that one, and whoever keeps the
+/// connection for the next.
+const OF_ONE_CALL: usize = 2;
+
 /// How many bytes may wait to be written before callers wait.
 const MOST: usize = 64 << 10;
 
@@ -133,10 +137,9 @@ struct Gathering<S> {
 }
 
 impl<S> Gathering<S> {
-    /// Whether others may be about to write: besides the one whose bytes these are, and whoever
-    /// keeps the connection for the next.
+    /// Whether others may be about to write.
     fn may_become_more(&self, bytes: &[u8]) -> bool {
-        bytes.len() < ENOUGH && self.holders.strong_count() > 2
+        bytes.len() < ENOUGH && self.holders.strong_count() > OF_ONE_CALL
     }
 }
 

@@ -13,7 +13,7 @@ use asm_core::{
     LocklessFields, Result, Shared, SubjectIndex, Timestamp,
 };
 use redis::{Cmd, Pipeline, Value};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     Counters, RedisBuilder,
@@ -239,10 +239,11 @@ impl RedisDriver {
             pipeline
         };
         let links = &self.inner.links;
+        let end = around.end.unwrap_or_else(|| links.end());
         let values = if around.once {
-            links.call_once(keys.record(), pack).await?
+            links.call_once(keys.record(), end, pack).await?
         } else {
-            links.call(keys.record(), pack).await?
+            links.call(keys.record(), end, pack).await?
         };
         let mut values = values.into_iter();
         if around.staged.is_some() {
@@ -314,6 +315,8 @@ pub(crate) struct Around<'a> {
     pub(crate) then: &'a [(&'static str, &'a str)],
     /// Whether it must not happen twice.
     pub(crate) once: bool,
+    /// When it is over: that of the call that it is a part of, if it is not all of it.
+    pub(crate) end: Option<Instant>,
     /// How many bytes of content are among the arguments.
     pub(crate) content: usize,
 }

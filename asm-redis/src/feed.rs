@@ -9,6 +9,7 @@ use asm_core::{
 use async_trait::async_trait;
 use futures_util::{future, stream};
 use redis::{Pipeline, Value};
+use tokio::time::Instant;
 
 use crate::{
     RedisDriver,
@@ -27,15 +28,14 @@ impl ChangeFeed for RedisDriver {
             let error = Error::new(ErrorKind::Unsupported, "this driver does not listen");
             return Err(during("subscribe")(error));
         }
+        let end = self.inner.links.end();
         let begun = async {
             // Listening comes first, so that nothing falls between the look and the first change.
-            let following = hub.follow(key, buffer, &self.inner.runtime).await?;
+            let following = hub.follow(key, buffer, &self.inner.runtime, end).await?;
             let asked = self.inner.settings.clock.now();
-            Ok((following, asked, self.look_at(key).await?))
+            Ok((following, asked, self.look_at(key, end).await?))
         };
-        // All of it is one call.
-        let begun = self.inner.links.in_time(begun).await;
-        let (mut following, asked, life) = begun.map_err(during("subscribe"))?;
+        let (mut following, asked, life) = begun.await.map_err(during("subscribe"))?;
         let Some((life, now)) = life else {
             return Ok(Subscribed::Missing);
         };
@@ -66,10 +66,14 @@ impl ChangeFeed for RedisDriver {
 
 impl RedisDriver {
     /// A session's life, if it has one, and the time. Its changes are published from now on.
-    async fn look_at(&self, key: &Key) -> Result<Option<(Life, Timestamp)>> {
+    async fn look_at(&self, key: &Key, end: Instant) -> Result<Option<(Life, Timestamp)>> {
         let keys = self.keys(key);
         let names = [keys.record()];
-        let answered = self.run(&keys, &FOLLOW, &names, Around::default(), |_, _| {});
+        let around = Around {
+            end: Some(end),
+            ..Around::default()
+        };
+        let answered = self.run(&keys, &FOLLOW, &names, around, |_, _| {});
         let mut reply = answered.await?.reply;
         match reply.word()?.as_str() {
             "live" => {
@@ -82,7 +86,7 @@ impl RedisDriver {
     }
 
     /// A session's life, if it has one.
-    pub(crate) async fn life(&self, key: &Key) -> Result<Option<Life>> {
+    pub(crate) async fn life(&self, key: &Key, end: Instant) -> Result<Option<Life>> {
         let keys = self.keys(key);
         let last = record::STAMP - 1;
         let pack = |_| {
@@ -91,7 +95,7 @@ impl RedisDriver {
             pipeline.cmd("PTTL").arg(keys.record());
             pipeline
         };
-        let values = self.inner.links.call(keys.record(), pack).await?;
+        let values = self.inner.links.call(keys.record(), end, pack).await?;
         let [head, left] = values.try_into().map_err(|_| strange())?;
         let left = self.left_of(&left)?;
         match head {
@@ -153,7 +157,8 @@ impl Watch {
                 return change;
             }
             let asked = self.clock.now();
-            self.end = match self.driver.look_at(&self.key).await {
+            let end = self.driver.inner.links.end();
+            self.end = match self.driver.look_at(&self.key, end).await {
                 Ok(Some((life, _))) if life.epoch == self.epoch => {
                     self.driver.end(asked, life.left)
                 }

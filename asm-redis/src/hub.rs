@@ -35,7 +35,7 @@ use tokio::{
         watch,
     },
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
@@ -155,12 +155,14 @@ impl Hub {
     }
 
     /// Begins to listen, and waits until it does: before the first ticket, so that no grant is
-    /// missed. `false` when it does not work now; waiters then look again by themselves.
-    pub(crate) async fn ready(self: &Arc<Self>, runtime: &Handle) -> bool {
-        self.is_enabled() && self.sink(runtime).await.is_some()
+    /// missed. When it does not work by then, waiters look again by themselves.
+    pub(crate) async fn ready(self: &Arc<Self>, runtime: &Handle, end: Instant) {
+        if self.is_enabled() {
+            self.sink(runtime, end).await;
+        }
     }
 
-    async fn sink(self: &Arc<Self>, runtime: &Handle) -> Option<PubSubSink> {
+    async fn sink(self: &Arc<Self>, runtime: &Handle, end: Instant) -> Option<PubSubSink> {
         if let Some(sink) = self.line.borrow().sink() {
             return Some(sink);
         }
@@ -168,7 +170,7 @@ impl Hub {
         let mut line = self.line.subscribe();
         // Nobody waits for what has just failed.
         let begun = line.wait_for(|line| !matches!(line, Line::Beginning));
-        let begun = timeout(self.links.deadline, begun).await;
+        let begun = timeout_at(end, begun).await;
         begun.ok()?.ok()?.sink()
     }
 
@@ -312,15 +314,16 @@ impl Hub {
         key: &Key,
         buffer: NonZeroUsize,
         runtime: &Handle,
+        end: Instant,
     ) -> Result<Following> {
         let following = self.register(key, buffer, runtime);
-        let Some(mut sink) = self.sink(runtime).await else {
+        let Some(mut sink) = self.sink(runtime, end).await else {
             return Err(errors::of(
                 &std::io::Error::from(std::io::ErrorKind::NotConnected).into(),
             ));
         };
         let feed = self.prefix.session(key).feed();
-        let subscribed = timeout(self.links.deadline, sink.subscribe(feed)).await;
+        let subscribed = timeout_at(end, sink.subscribe(feed)).await;
         match subscribed {
             Ok(Ok(())) => Ok(following),
             Ok(Err(error)) => Err(errors::of(&error)),

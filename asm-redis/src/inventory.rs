@@ -57,11 +57,12 @@ impl RedisDriver {
             one(scan)
         };
         let links = &self.inner.links;
-        let answer = links.call_at(place.slot, pack).await?.pop();
+        let end = links.end();
+        let answer = links.call_at(place.slot, end, pack).await?.pop();
         let (cursor, names) = page(answer)?;
         let next = match cursor {
             0 => {
-                let masters = links.masters().await?;
+                let masters = links.masters(end).await?;
                 let next = masters.into_iter().find(|slot| *slot > place.slot);
                 next.map(|slot| Place { slot, cursor: 0 })
             }
@@ -78,6 +79,7 @@ impl RedisDriver {
     async fn names(&self, key: &Key) -> Result<Vec<FieldName>> {
         let keys = self.keys(key);
         let fields = keys.fields();
+        let end = self.inner.links.end();
         let (mut names, mut cursor) = (Vec::new(), 0);
         loop {
             let pack = |_| {
@@ -88,7 +90,7 @@ impl RedisDriver {
                 pipeline.cmd("EXISTS").arg(keys.record());
                 pipeline
             };
-            let mut values = self.inner.links.call(keys.record(), pack).await?;
+            let mut values = self.inner.links.call(keys.record(), end, pack).await?;
             let is_there = values.pop().ok_or_else(strange)?;
             if !from_redis_value::<bool>(is_there).map_err(|_| strange())? {
                 return Ok(Vec::new());

@@ -20,7 +20,7 @@ use futures_util::{
 use redis::{Client, Pipeline, Value};
 use tokio::{
     runtime::Handle,
-    time::{timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
@@ -54,7 +54,7 @@ pub(crate) struct Sending {
 /// How a call goes on while it does not go well.
 struct Course {
     slot: u16,
-    end: tokio::time::Instant,
+    end: Instant,
     /// Whether it may happen twice.
     may_repeat: bool,
     sending: Sending,
@@ -69,7 +69,7 @@ struct Course {
 
 impl Course {
     fn is_over(&self) -> bool {
-        tokio::time::Instant::now() >= self.end
+        Instant::now() >= self.end
     }
 
     /// The error as the caller is told it: a refusal says that nothing happened, which is not known
@@ -84,7 +84,7 @@ impl Course {
 
     /// Pauses; `false` when there is no time for it.
     async fn wait(&mut self) -> bool {
-        if tokio::time::Instant::now() + self.pause >= self.end {
+        if Instant::now() + self.pause >= self.end {
             return false;
         }
         pause_for(self.pause).await;
@@ -212,10 +212,9 @@ impl Links {
         }
     }
 
-    /// What has come to its end by the deadline of a call.
-    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let done = timeout(self.deadline, work).await;
-        done.unwrap_or_else(|_| Err(too_late(false).into_error()))
+    /// When a call of the driver is over that begins now, whatever it consists of.
+    pub(crate) fn end(&self) -> Instant {
+        Instant::now() + self.deadline
     }
 
     /// Whether there is anybody to listen to.
@@ -227,41 +226,44 @@ impl Links {
         true
     }
 
-    /// A call on the node of this name: what `pack` makes of it, answered by as many values. None of
-    /// them is a refusal.
+    /// A call on the node of this name, which is over by then: what `pack` makes of it, answered by
+    /// as many values. None of them is a refusal.
     pub(crate) async fn call(
         self: &Arc<Self>,
         name: &str,
+        end: Instant,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        self.repeat(keys::slot(name), true, pack).await
+        self.repeat(keys::slot(name), end, true, pack).await
     }
 
     /// The same on the master of this slot.
     pub(crate) async fn call_at(
         self: &Arc<Self>,
         slot: u16,
+        end: Instant,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        self.repeat(slot, true, pack).await
+        self.repeat(slot, end, true, pack).await
     }
 
     /// The same, of what must not happen twice: it is not sent again once it may have happened.
     pub(crate) async fn call_once(
         self: &Arc<Self>,
         name: &str,
+        end: Instant,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        self.repeat(keys::slot(name), false, pack).await
+        self.repeat(keys::slot(name), end, false, pack).await
     }
 
     async fn repeat(
         self: &Arc<Self>,
         slot: u16,
+        end: Instant,
         may_repeat: bool,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        let end = tokio::time::Instant::now() + self.deadline;
         let mut course = Course {
             slot,
             end,
@@ -310,7 +312,7 @@ impl Links {
                 if error.kind() == ErrorKind::ReadOnly {
                     self.leave(course.slot, place.as_deref());
                 }
-                self.look_around().await;
+                self.look_around(course.end).await;
                 // Also when the pause took longer than it should: what is known is told.
                 if !course.wait().await || course.is_over() {
                     return Err(error);
@@ -329,7 +331,7 @@ impl Links {
                 if course.sending.again && !course.may_repeat {
                     return Err(error);
                 }
-                self.look_around().await;
+                self.look_around(course.end).await;
                 if course.broken > RESENDS || !course.wait().await {
                     return Err(error);
                 }
@@ -347,7 +349,7 @@ impl Links {
         asked: Option<Arc<Node>>,
         pack: impl Fn(Sending) -> Pipeline,
         sending: Sending,
-        end: tokio::time::Instant,
+        end: Instant,
     ) -> Result<Vec<Value>, Failed> {
         let asking = asked.is_some();
         let found = match asked {
@@ -401,7 +403,7 @@ impl Links {
         self: &Arc<Self>,
         node: &Arc<Node>,
         line: &Arc<Line>,
-        end: tokio::time::Instant,
+        end: Instant,
     ) -> Result<Connected, Failure> {
         let making = {
             let current = line.current();
@@ -511,8 +513,8 @@ impl Links {
         self: &Arc<Self>,
         pack: impl Fn() -> Pipeline,
     ) -> Result<Vec<Vec<Value>>> {
-        let slots = self.masters().await?;
-        let end = tokio::time::Instant::now() + self.deadline;
+        let end = self.end();
+        let slots = self.masters(end).await?;
         let mut answers = Vec::with_capacity(slots.len());
         for slot in slots {
             let sent = self.attempt(slot, None, |_| pack(), Sending::default(), end);
@@ -523,9 +525,8 @@ impl Links {
     }
 
     /// The first slot of each master, in order.
-    pub(crate) async fn masters(self: &Arc<Self>) -> Result<Vec<u16>> {
+    pub(crate) async fn masters(self: &Arc<Self>, end: Instant) -> Result<Vec<u16>> {
         if self.is_cluster() {
-            let end = tokio::time::Instant::now() + self.deadline;
             self.node_of(0, end).await.map_err(Failure::into_error)?;
         }
         Ok(self.known_masters())
@@ -560,11 +561,7 @@ impl Links {
     }
 
     /// The node of a slot.
-    async fn node_of(
-        self: &Arc<Self>,
-        slot: u16,
-        end: tokio::time::Instant,
-    ) -> Result<Arc<Node>, Failure> {
+    async fn node_of(self: &Arc<Self>, slot: u16, end: Instant) -> Result<Arc<Node>, Failure> {
         if !self.is_cluster() {
             return Ok(Arc::clone(&self.only));
         }
@@ -601,7 +598,7 @@ impl Links {
         from: Option<Arc<Address>>,
         host: String,
         port: u16,
-        end: tokio::time::Instant,
+        end: Instant,
     ) {
         let address = resolved(host, port, from.as_deref());
         let _ = timeout_at(end, self.refresh()).await;
@@ -625,9 +622,10 @@ impl Links {
     }
 
     /// In a cluster, another node may have taken over.
-    async fn look_around(self: &Arc<Self>) {
+    async fn look_around(self: &Arc<Self>, end: Instant) {
         if self.is_cluster() {
-            let _ = timeout(self.connect_timeout(), self.refresh()).await;
+            let longest = end.min(Instant::now() + self.connect_timeout());
+            let _ = timeout_at(longest, self.refresh()).await;
         }
     }
 

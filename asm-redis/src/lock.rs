@@ -11,6 +11,7 @@ use asm_core::{
 };
 use async_trait::async_trait;
 use futures_util::future;
+use tokio::time::Instant;
 
 use crate::{
     RedisDriver,
@@ -98,15 +99,18 @@ impl RedisDriver {
     ) -> Result<Acquired> {
         let clock = &self.inner.settings.clock;
         let (started, patience) = (clock.now(), wish.wait);
+        let mut end = self.inner.links.end();
         let mut ear: Option<Ear> = None;
         let mut step = Step::Join;
         if !patience.is_zero() {
-            // Before the first ticket, so that no grant is missed.
-            self.inner.hub.ready(&self.inner.runtime).await;
+            // Before the first ticket, so that no grant is missed; but whoever can do without
+            // listening has the other half of the time for it.
+            let half = end - self.inner.settings.deadline / 2;
+            self.inner.hub.ready(&self.inner.runtime, half).await;
             ear = Some(self.inner.hub.ear(key, wish.claim.token));
         }
         loop {
-            let again = match self.step(key, &wish, step, attempt).await? {
+            let again = match self.step(key, &wish, step, end, attempt).await? {
                 Stepped::Answer(acquired) => return Ok(acquired),
                 Stepped::Queued(again) => again.unwrap_or(Duration::MAX),
             };
@@ -127,6 +131,7 @@ impl RedisDriver {
             if wish.wait.is_zero() {
                 step = Step::Leave;
             }
+            end = self.inner.links.end();
         }
     }
 
@@ -135,6 +140,7 @@ impl RedisDriver {
         key: &Key,
         wish: &LockWish,
         step: Step,
+        end: Instant,
         attempt: &Attempt<'_>,
     ) -> Result<Stepped> {
         let LockWish {
@@ -149,6 +155,7 @@ impl RedisDriver {
         let then = [("GET", keys.record())];
         let around = Around {
             then: if follows { &then } else { &[] },
+            end: Some(end),
             ..Around::default()
         };
         let silence = micros(3 * self.inner.settings.recheck);

@@ -138,7 +138,8 @@ impl RedisDriver {
             pipeline.cmd("TIME");
             pipeline
         };
-        let values = self.inner.links.call(keys.record(), pack).await?;
+        let links = &self.inner.links;
+        let values = links.call(keys.record(), links.end(), pack).await?;
         let [data, left, time] = values.try_into().map_err(|_| strange())?;
         let left = self.left_of(&left)?;
         let now = self.time_of(time)?;

@@ -6,6 +6,7 @@ use asm_core::{
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use redis::{Cmd, Pipeline, Value};
+use tokio::time::Instant;
 
 use crate::{
     RedisDriver,
@@ -26,18 +27,23 @@ const FORGET_AT_ONCE: usize = 1000;
 #[async_trait]
 impl SubjectIndex for RedisDriver {
     async fn reserve(&self, subject: &Subject, req: Reserve) -> Result<Reserved> {
-        let reserved = self.try_reserve(subject, &req).await;
-        if reserved.as_ref().is_ok_and(|made| *made == Reserved::Full) {
+        let end = self.inner.links.end();
+        let reserved = async {
+            let reserved = self.try_reserve(subject, &req, end).await?;
+            if reserved != Reserved::Full {
+                return Ok(reserved);
+            }
             // A listing drops the dead, who do not count.
-            self.list(subject).await.map_err(during("reserve"))?;
-            let reserved = self.try_reserve(subject, &req).await;
-            return reserved.map_err(during("reserve"));
-        }
-        reserved.map_err(during("reserve"))
+            self.list_living(subject, end).await?;
+            self.try_reserve(subject, &req, end).await
+        };
+        reserved.await.map_err(during("reserve"))
     }
 
     async fn list(&self, subject: &Subject) -> Result<Listing> {
-        self.list_living(subject).await.map_err(during("list"))
+        let end = self.inner.links.end();
+        let listed = self.list_living(subject, end).await;
+        listed.map_err(during("list"))
     }
 
     async fn revoke(&self, subject: &Subject, keep: Option<Key>) -> Result<Revoked> {
@@ -48,7 +54,9 @@ impl SubjectIndex for RedisDriver {
             };
         };
         let revoked = async {
-            let mut reply = Reply::of(self.on_index(subject, &SUBJECT_REVOKE, kept).await?, 1);
+            let end = self.inner.links.end();
+            let revoked = self.on_index(subject, end, &SUBJECT_REVOKE, kept);
+            let mut reply = Reply::of(revoked.await?, 1);
             let generation = reply.decimal()?;
             let keys = reply.list()?.all_bytes()?;
             Ok(Revoked {
@@ -60,26 +68,21 @@ impl SubjectIndex for RedisDriver {
     }
 
     async fn forget(&self, subject: &Subject, keys: Vec<Key>) -> Result<usize> {
-        let mut forgotten = 0;
-        for keys in keys.chunks(FORGET_AT_ONCE) {
-            let answer = self.on_index(subject, &SUBJECT_FORGET, |cmd| {
-                for key in keys {
-                    cmd.arg(key.as_bytes());
-                }
-            });
-            match answer.await.map_err(during("forget"))? {
-                Value::Int(dropped) => forgotten += usize::try_from(dropped).unwrap_or(0),
-                _ => return Err(during("forget")(strange())),
-            }
-        }
-        Ok(forgotten)
+        let end = self.inner.links.end();
+        let forgotten = self.forget_some(subject, &keys, end).await;
+        forgotten.map_err(during("forget"))
     }
 }
 
 impl RedisDriver {
-    async fn try_reserve(&self, subject: &Subject, req: &Reserve) -> Result<Reserved> {
+    async fn try_reserve(
+        &self,
+        subject: &Subject,
+        req: &Reserve,
+        end: Instant,
+    ) -> Result<Reserved> {
         let Reserve { key, ttl, cap } = req;
-        let answer = self.on_index(subject, &SUBJECT_RESERVE, |cmd| {
+        let answer = self.on_index(subject, end, &SUBJECT_RESERVE, |cmd| {
             cmd.arg(key.as_bytes()).arg(micros(*ttl));
             match cap {
                 Some(cap) => cmd.arg(cap.get()),
@@ -96,8 +99,9 @@ impl RedisDriver {
         }
     }
 
-    async fn list_living(&self, subject: &Subject) -> Result<Listing> {
-        let mut reply = Reply::of(self.on_index(subject, &SUBJECT_LIST, |_| {}).await?, 1);
+    async fn list_living(&self, subject: &Subject, end: Instant) -> Result<Listing> {
+        let listed = self.on_index(subject, end, &SUBJECT_LIST, |_| {});
+        let mut reply = Reply::of(listed.await?, 1);
         let generation = reply.decimal()?;
         let now = reply.time()?;
         let entries = reply.list()?.all_bytes()?;
@@ -106,7 +110,7 @@ impl RedisDriver {
         let mut sessions = Vec::with_capacity(entries.len());
         let mut dead = Vec::new();
         for some in entries.chunks(AT_ONCE) {
-            let lives = some.iter().map(|entry| self.life(&entry.key));
+            let lives = some.iter().map(|entry| self.life(&entry.key, end));
             for (entry, life) in some.iter().zip(try_join_all(lives).await?) {
                 match life {
                     Some(life) => sessions.push(Bound {
@@ -120,7 +124,7 @@ impl RedisDriver {
             }
         }
         if !dead.is_empty() {
-            self.forget(subject, dead).await?;
+            self.forget_some(subject, &dead, end).await?;
         }
         Ok(Listing {
             generation,
@@ -129,9 +133,26 @@ impl RedisDriver {
         })
     }
 
+    async fn forget_some(&self, subject: &Subject, keys: &[Key], end: Instant) -> Result<usize> {
+        let mut forgotten = 0;
+        for keys in keys.chunks(FORGET_AT_ONCE) {
+            let answer = self.on_index(subject, end, &SUBJECT_FORGET, |cmd| {
+                for key in keys {
+                    cmd.arg(key.as_bytes());
+                }
+            });
+            match answer.await? {
+                Value::Int(dropped) => forgotten += usize::try_from(dropped).unwrap_or(0),
+                _ => return Err(strange()),
+            }
+        }
+        Ok(forgotten)
+    }
+
     async fn on_index(
         &self,
         subject: &Subject,
+        end: Instant,
         script: &Script,
         arguments: impl Fn(&mut Cmd),
     ) -> Result<Value> {
@@ -146,7 +167,7 @@ impl RedisDriver {
             pipeline.add_command(cmd);
             pipeline
         };
-        let mut values = self.inner.links.call(keys.index(), pack).await?;
+        let mut values = self.inner.links.call(keys.index(), end, pack).await?;
         values.pop().ok_or_else(strange)
     }
 }

@@ -23,9 +23,9 @@ use futures_util::{
 use given::{
     beside, connected,
     ledger::{Counter, Found, Ledger, Outcome},
-    quantile, run,
+    quantile, run, run_in_still_time,
 };
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time};
 
 const TASKS: u64 = 8;
 
@@ -53,17 +53,17 @@ fn a_hundred_thousand_lost_answers_have_the_effect_of_once() {
 
 #[test]
 fn every_call_ends_when_the_server_is_stopped() {
-    run(stop_the_server(2, 3));
+    run_in_still_time(stop_the_server(2, 3));
 }
 
 #[test]
 fn every_call_ends_on_a_connection_that_is_half_dead() {
-    run(half_open(2, 3));
+    run_in_still_time(half_open(2, 3));
 }
 
 #[test]
 fn every_call_ends_when_sentinels_and_servers_are_stopped() {
-    run(async {
+    run_in_still_time(async {
         let group = beside(|| Sentinels::start().expect("sentinels")).await;
         let builder = given::on_sentinels(&group);
         let servers: Vec<_> = group.servers().iter().chain(group.sentinels()).collect();
@@ -73,7 +73,7 @@ fn every_call_ends_when_sentinels_and_servers_are_stopped() {
 
 #[test]
 fn every_call_ends_when_a_cluster_is_stopped() {
-    run(async {
+    run_in_still_time(async {
         let cluster = beside(|| Cluster::start().expect("a cluster")).await;
         let servers: Vec<_> = cluster.nodes().iter().collect();
         silence(given::on_cluster(&cluster), &servers, 2, 3).await;
@@ -274,7 +274,7 @@ async fn drop_some(driver: &RedisDriver, other: &RedisDriver, times: u64) -> (Ve
         assert_eq!(found.expect("asked for").data, data, "a wrong answer");
         expect::exactly(other.release(&key, &token).await, &Released::Done);
         // What was dropped may have come behind the next one, and what undoes it behind that.
-        let mut again = tokio::time::interval(Duration::from_millis(1));
+        let mut again = time::interval(Duration::from_millis(1));
         while other.inspect(&key).await.expect("a look") != LockState::default() {
             again.tick().await;
         }
@@ -411,7 +411,7 @@ async fn forget_scripts(changes: u64) {
     let forgetting = tokio::spawn({
         let (server, over) = (Arc::clone(&server), Arc::clone(&over));
         async move {
-            let mut again = tokio::time::interval(Duration::from_millis(10));
+            let mut again = time::interval(Duration::from_millis(10));
             let mut times = 0;
             while !over.load(Ordering::Relaxed) {
                 again.tick().await;
@@ -509,7 +509,7 @@ async fn drop_connections(changes: u64) {
     let dropping = tokio::spawn({
         let (proxy, over) = (Arc::clone(&proxy), Arc::clone(&over));
         async move {
-            let mut again = tokio::time::interval(Duration::from_millis(20));
+            let mut again = time::interval(Duration::from_millis(20));
             while !over.load(Ordering::Relaxed) {
                 again.tick().await;
                 proxy.drop_connections();
@@ -799,6 +799,9 @@ fn report(what: &str, late: &mut [Duration]) {
 
 const DEADLINE: Duration = Duration::from_millis(400);
 
+/// As exactly as timers go.
+const TICK: Duration = Duration::from_millis(1);
+
 /// Sessions, and a call of each kind on each.
 struct Calls {
     driver: RedisDriver,
@@ -830,15 +833,13 @@ impl Calls {
         }
     }
 
-    /// Makes all calls at once, while nobody answers. By how much each was late.
+    /// Makes all calls at once, while nobody answers. By how much each was late; none is where time
+    /// stands still.
     async fn all_end(&self) -> Vec<Duration> {
-        let mut calls: Vec<(Duration, future::BoxFuture<'_, Result<()>>)> = Vec::new();
+        let mut calls: Vec<future::BoxFuture<'_, Result<()>>> = Vec::new();
         macro_rules! call {
             ($call:expr) => {
-                call!($call, DEADLINE)
-            };
-            ($call:expr, $due:expr) => {
-                calls.push(($due, Box::pin(async move { $call.await.map(drop) })))
+                calls.push(Box::pin(async move { $call.await.map(drop) }))
             };
         }
         let driver = &self.driver;
@@ -895,8 +896,7 @@ impl Calls {
             call!(driver.touch(key, touch));
             call!(driver.delete(key, Delete { only_if }));
             call!(driver.acquire(key, at_once));
-            // To listen comes first, and is a call of its own.
-            call!(driver.acquire(key, patient), 2 * DEADLINE);
+            call!(driver.acquire(key, patient));
             call!(driver.release(key, &released));
             call!(driver.renew(key, &renewed, make::HOLD));
             call!(driver.break_lock(key, grant));
@@ -911,12 +911,21 @@ impl Calls {
             call!(inventory.list_sessions(ListStep { from: None, batch }));
             call!(inventory.field_names(key));
         }
-        let began = Instant::now();
-        let timed = calls.into_iter().map(|(due, call)| async move {
+        let stands = given::time_stands();
+        if stands {
+            time::pause();
+        }
+        let began = time::Instant::now();
+        let timed = calls.into_iter().map(|call| async move {
             let answer = call.await;
-            (answer, began.elapsed().saturating_sub(due))
+            (answer, began.elapsed().saturating_sub(DEADLINE))
         });
         let ended = join_all(timed).await;
+        if stands {
+            time::resume();
+            let latest = ended.iter().map(|(_, late)| *late).max();
+            assert!(latest <= Some(TICK), "{latest:?} past the deadline");
+        }
         *self.saves.lock().await = saves;
         ended
             .into_iter()

@@ -69,15 +69,10 @@ fn a_waiter_looks_once_in_each_interval() {
         let place = Place::start(RECHECK).await;
         let driver = place.driver().await;
         let (key, snapshot) = make::stored(&driver).await;
-        make::held(&driver, &key, &snapshot).await;
-        let waiter = place.driver().await;
-        let wish = LockWish {
-            wait: Duration::from_secs(3600),
-            ..make::wish(&snapshot)
-        };
+        let waiting = place.behind_a_holder(&driver, &key, &snapshot).await;
         place.reset();
         let began = Instant::now();
-        let waiting = tokio::spawn(async move { waiter.acquire(&key, wish).await });
+        let waiting = tokio::spawn(waiting);
         let mut looks = 0;
         until(async || {
             let calls = place.calls();
@@ -102,13 +97,8 @@ fn a_queue_that_outlived_its_session_ends_with_the_next_open() {
         let place = Place::start(Duration::from_secs(3600)).await;
         let driver = place.driver().await;
         let (key, snapshot) = make::stored(&driver).await;
-        make::held(&driver, &key, &snapshot).await;
-        let waiter = place.driver().await;
-        let wish = LockWish {
-            wait: Duration::from_secs(3600),
-            ..make::wish(&snapshot)
-        };
-        let waiting = tokio::spawn(async move { waiter.acquire(&key, wish).await });
+        let waiting = place.behind_a_holder(&driver, &key, &snapshot).await;
+        let waiting = tokio::spawn(waiting);
         until(async || waiters(&driver, &key).await == 1).await;
         // As a server does that evicts.
         let record = format!("asm:{{{key}}}");
@@ -225,6 +215,22 @@ impl Place {
     async fn driver(&self) -> RedisDriver {
         let builder = RedisDriver::builder().url(self.server.url());
         given::connected(builder.recheck(self.recheck)).await
+    }
+
+    /// Takes the lock, and answers what another process does that waits for it for an hour.
+    async fn behind_a_holder(
+        &self,
+        driver: &RedisDriver,
+        key: &Key,
+        snapshot: &Snapshot,
+    ) -> impl Future<Output = Result<Acquired>> + use<> {
+        make::held(driver, key, snapshot).await;
+        let (waiter, key) = (self.driver().await, *key);
+        let wish = LockWish {
+            wait: Duration::from_secs(3600),
+            ..make::wish(snapshot)
+        };
+        async move { waiter.acquire(&key, wish).await }
     }
 
     fn reset(&self) {

@@ -11,6 +11,7 @@ use std::{future::Future, time::Duration};
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
 use asm_servers::{Cluster, Sentinels, Server};
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
 /// How long a test may take before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(1800);
@@ -18,11 +19,24 @@ const PATIENCE: Duration = Duration::from_secs(1800);
 /// Runs it to its end, on two threads, with a watchdog.
 #[track_caller]
 pub(crate) fn run<T>(body: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    run_on(Builder::new_multi_thread().worker_threads(2), body)
+}
+
+/// The same on one thread, where time can be paused: it passes by itself then, while nobody on this
+/// thread can go on, and however long that thread takes for the rest is not seen.
+#[track_caller]
+pub(crate) fn run_in_still_time<T>(body: impl Future<Output = T>) -> T {
+    run_on(&mut Builder::new_current_thread(), body)
+}
+
+/// Whether time can be paused.
+pub(crate) fn time_stands() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
+}
+
+#[track_caller]
+fn run_on<T>(builder: &mut Builder, body: impl Future<Output = T>) -> T {
+    let runtime = builder.enable_all().build().expect("a runtime");
     let outcome = runtime.block_on(async { tokio::time::timeout(PATIENCE, body).await });
     runtime.shutdown_background();
     outcome.expect("it hung")
