@@ -1,6 +1,6 @@
 //! What a save makes of a newer version.
 
-use asm_session::{LockMode, OnConflict, Session, SessionError, Sessions};
+use asm_session::{LockMode, OnConflict, Rotation, Session, SessionError, Sessions};
 use futures_util::FutureExt;
 
 use crate::world::{World, client, n, stored};
@@ -269,4 +269,44 @@ async fn a_transaction_that_fails_saves_nothing_and_frees_the_lock() {
     assert_eq!(n(&sessions, &id).await, 0);
     let session = sessions.open(&id, &client()).await.expect("free");
     assert!(session.is_locked());
+}
+
+/// Nobody knows what the application made of the value that it saw.
+#[tokio::test]
+async fn a_strict_save_is_refused_for_what_was_read_before_it_was_updated() {
+    let builder = World::new().builder().strict(true);
+    let sessions = builder.build().expect("sound");
+    for reads in [false, true] {
+        let (id, mut first, mut second) = two(&sessions).await;
+        if reads {
+            assert_eq!(second.get_or("n", 1).expect("a number"), 0);
+        }
+        let more = |n: Option<i64>| n.map(|n| n + 1);
+        second.update("n", more).expect("a number");
+        first.insert("n", &21).expect("writable");
+        first.close().await.expect("stored");
+        if reads {
+            assert_eq!(conflict(&mut second).await, ["n"]);
+        } else {
+            second.close().await.expect("applied again");
+            assert_eq!(n(&sessions, &id).await, 22);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_forgets_also_what_was_changed_beside_the_entries() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let (_, mut session, _) = two(&sessions).await;
+    let hour = std::time::Duration::from_secs(3600);
+    session.set_lifetime(hour).expect("writable");
+    session
+        .regenerate(Rotation::Authenticate)
+        .expect("writable");
+    assert!(session.is_modified());
+    session.refresh().await.expect("there");
+    assert!(!session.is_modified());
+    assert_eq!(session.lifetime(), None);
+    let saved = session.close().await.expect("nothing to store");
+    assert_eq!(saved.id, None);
 }
