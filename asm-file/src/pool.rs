@@ -16,7 +16,7 @@ use asm_entry::Task;
 /// What a thread does once.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// How long a thread waits for work before it ends.
+/// How long a thread waits for work before it ends, usually.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// At most so many threads, started when there is work for them. Dropping it lets them finish what
@@ -29,6 +29,8 @@ struct Shared {
     state: Mutex<State>,
     work: Condvar,
     most: usize,
+    /// How long a thread waits for work before it ends.
+    idle: Duration,
 }
 
 #[derive(Default)]
@@ -49,6 +51,7 @@ impl Pool {
                 state: Mutex::default(),
                 work: Condvar::new(),
                 most: threads.max(1),
+                idle: IDLE,
             }),
         }
     }
@@ -122,7 +125,7 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            let waited = self.work.wait_timeout(state, IDLE);
+            let waited = self.work.wait_timeout(state, self.idle);
             let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             state = again;
             state.idle -= 1;
@@ -175,6 +178,49 @@ impl Detached {
         let mut context = Context::from_waker(&waker);
         if Pin::as_mut(task).poll(&mut context) == Poll::Ready(()) {
             *place = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_job_is_open_until_it_is_done() {
+        let pool = Pool::new(1);
+        let (tell, told) = channel();
+        for _ in 0..3 {
+            let (shared, tell) = (Arc::clone(&pool.shared), tell.clone());
+            pool.submit(Box::new(move || {
+                let state = shared.state();
+                tell.send((state.open - state.jobs.len(), state.done))
+                    .expect("the test listens");
+            }));
+        }
+        // Each is done by the one thread after those before it.
+        let counts: Vec<_> = told.iter().take(3).collect();
+        assert_eq!(counts, [(1, 0), (1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_thread_that_ends_makes_room_for_another() {
+        for closed in [true, false] {
+            let shared = Shared {
+                state: Mutex::new(State {
+                    threads: 1,
+                    closed,
+                    ..State::default()
+                }),
+                work: Condvar::new(),
+                most: 1,
+                idle: Duration::ZERO,
+            };
+            assert!(shared.next().is_none());
+            let state = shared.state();
+            assert_eq!((state.threads, state.idle), (0, 0));
         }
     }
 }

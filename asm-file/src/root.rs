@@ -312,6 +312,26 @@ mod tests {
         assert!(dated().now() < future);
     }
 
+    /// Its time since the boot may be another one.
+    #[test]
+    fn a_clock_of_another_time_namespace_is_not_gone_on_with() {
+        let place = tempfile::tempdir().expect("a directory");
+        let root = open_directory(place.path()).expect("ours");
+        let boot = boot().expect("/proc");
+        date(&root, boot).expect("dated");
+        let ours = read(&root, CLOCK).expect("read").expect("written");
+        let ours = Dated::parse(&ours).expect("ours");
+        let other = Dated {
+            namespace: ours.namespace + 1,
+            ..ours
+        };
+        write(&root, CLOCK, &other.show()).expect("written");
+        let error = date(&root, boot).expect_err("another namespace");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let kept = read(&root, CLOCK).expect("read");
+        assert_eq!(kept, Some(other.show()));
+    }
+
     #[test]
     fn a_boot_is_a_uuid_and_nothing_else_is() {
         let uuid = "6b1f2a3c-0000-4000-8000-00000000000f\n";

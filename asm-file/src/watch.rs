@@ -585,6 +585,19 @@ mod tests {
         }
     }
 
+    /// Has a session of that version, or none.
+    struct Stored(Option<u64>);
+
+    impl Look for Stored {
+        fn waiting(&self, _: &Key) -> asm_core::Result<HashSet<LockToken>> {
+            Ok(HashSet::new())
+        }
+
+        fn version(&self, _: &Key) -> asm_core::Result<Option<(u64, Epoch)>> {
+            Ok(self.0.map(|number| (number, Epoch::new(0))))
+        }
+    }
+
     fn change(root: &Path, key: &Key) {
         let shard = root.join(SHARD);
         fs::write(shard.join("new"), "x").expect("written");
@@ -619,6 +632,43 @@ mod tests {
         assert_eq!(watch.counts(), (0, 0));
         assert_eq!(watch.state().followed.len(), 0);
         watch.stop();
+    }
+
+    /// What was overwritten may have been anybody's, so each is asked what became of it.
+    #[test]
+    fn what_was_missed_is_told_by_what_is_there() {
+        let place = tempfile::tempdir().expect("a directory");
+        let open = open_directory(place.path()).expect("ours");
+        let shard = Fs::new(open, Duration::ZERO, true)
+            .shard(0xa5)
+            .expect("a shard");
+        let cases = [
+            (false, Some(9), (9, false)),
+            (false, Some(7), (7, false)),
+            // A former one has ended, and it was told so, or will be.
+            (false, Some(1), (7, false)),
+            (true, Some(9), (7, true)),
+            (false, None, (7, true)),
+        ];
+        for (written, (ended, stored, expected)) in (1_u64..).zip(cases) {
+            let look: Arc<dyn Look> = Arc::new(Stored(stored));
+            // Without a thread, which would look as well.
+            let watch = Arc::new(Watch::new(None));
+            let _follower = watch.follow(&look, &shard, &key(1), 7).expect("followed");
+            // There is one more entry, its header says.
+            let header = [*b"asmfeed1", written.to_be_bytes()].concat();
+            fs::write(place.path().join(SHARD).join(ring::NAME), header).expect("torn");
+            let mut state = watch.state();
+            let session = |state: &mut State| {
+                let followed = state.followed.get_mut(&0xa5).expect("followed");
+                let session = followed.sessions.get_mut(&key(1)).expect("followed");
+                session.ended |= ended;
+                (session.told, session.ended)
+            };
+            session(&mut state);
+            watch.tell(&mut state, &*look, 0xa5);
+            assert_eq!(session(&mut state), expected, "{stored:?}");
+        }
     }
 
     /// More has happened than the kernel keeps: everybody who waits is looked after.
