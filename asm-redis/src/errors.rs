@@ -268,3 +268,157 @@ fn kind_of(error: &RedisError) -> ErrorKind {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use redis::{Value, parse_redis_value};
+
+    use super::*;
+
+    fn refused(text: &str) -> Failure {
+        match parse_redis_value(format!("-{text}\r\n").as_bytes()) {
+            Ok(Value::ServerError(error)) => refusal(&error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_whether_it_may_go_well_later() {
+        let later = [
+            ("READONLY no", ErrorKind::ReadOnly),
+            ("NOREPLICAS no", ErrorKind::ReadOnly),
+            ("LOADING no", ErrorKind::NotReady),
+            ("BUSY no", ErrorKind::NotReady),
+            ("TRYAGAIN no", ErrorKind::NotReady),
+            ("CLUSTERDOWN no", ErrorKind::NotReady),
+            ("MASTERDOWN no", ErrorKind::NotReady),
+            ("ERR of a script: MASTERDOWN no", ErrorKind::NotReady),
+        ];
+        for (text, kind) in later {
+            match refused(text) {
+                Failure::Later(error) => assert_eq!(error.kind(), kind, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        let last = [
+            ("OOM no", ErrorKind::Full),
+            ("MISCONF no", ErrorKind::ReadOnly),
+            ("NOAUTH no", ErrorKind::Unauthenticated),
+            ("WRONGPASS no", ErrorKind::Unauthenticated),
+            ("NOPERM no", ErrorKind::Denied),
+            ("ERR ACL failure in script: no", ErrorKind::Denied),
+            ("WRONGTYPE no", ErrorKind::Corrupt),
+            ("CROSSSLOT no", ErrorKind::Unsupported),
+            ("ERR max number of clients reached", ErrorKind::Unavailable),
+            ("ERR no", ErrorKind::Other),
+            ("MOVED to nowhere", ErrorKind::Other),
+        ];
+        for (text, kind) in last {
+            match refused(text) {
+                Failure::Final(error) => assert_eq!(error.kind(), kind, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert!(matches!(refused("NOSCRIPT no"), Failure::NoScript));
+        let named = |host: &str, port| host == "10.0.0.1" && port == 7001;
+        assert!(
+            matches!(refused("MOVED 1 10.0.0.1:7001"), Failure::Moved(host, port) if named(&host, port))
+        );
+        assert!(
+            matches!(refused("ASK 1 10.0.0.1:7001"), Failure::Ask(host, port) if named(&host, port))
+        );
+    }
+
+    fn lost() -> Failure {
+        broken(
+            &std::io::Error::from(std::io::ErrorKind::BrokenPipe).into(),
+            true,
+        )
+    }
+
+    #[test]
+    fn a_broken_connection_says_what_broke_it() {
+        let text = |error: &RedisError| of(error).to_string();
+        let io = |kind| RedisError::from(std::io::Error::from(kind));
+        assert!(matches!(
+            lost(),
+            Failure::Broken { error, sent: true } if error.kind() == ErrorKind::Unavailable
+        ));
+        let late = io(std::io::ErrorKind::TimedOut);
+        assert!(matches!(
+            broken(&late, false),
+            Failure::Broken { error, sent: false } if error.kind() == ErrorKind::Timeout
+        ));
+        let refused = io(std::io::ErrorKind::ConnectionRefused);
+        let texts = [
+            text(&late),
+            text(&refused),
+            text(&io(std::io::ErrorKind::BrokenPipe)),
+        ];
+        assert!(texts[0].contains("in time"), "{texts:?}");
+        assert!(texts[1].contains("refuses connections"), "{texts:?}");
+        assert!(texts[2].contains("failed"), "{texts:?}");
+        let later = [
+            redis::ServerErrorKind::BusyLoading,
+            redis::ServerErrorKind::ReadOnly,
+        ];
+        for kind in later {
+            let error = RedisError::from((redis::ErrorKind::Server(kind), "no"));
+            assert!(
+                matches!(broken(&error, true), Failure::Later(_)),
+                "{kind:?}"
+            );
+        }
+        let denied = redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm);
+        let last = [
+            (denied, ErrorKind::Denied, "does not allow"),
+            (
+                redis::ErrorKind::AuthenticationFailed,
+                ErrorKind::Unauthenticated,
+                "who we are",
+            ),
+            (
+                redis::ErrorKind::InvalidClientConfig,
+                ErrorKind::Invalid,
+                "settings",
+            ),
+            (
+                redis::ErrorKind::RESP3NotSupported,
+                ErrorKind::Unsupported,
+                "protocol",
+            ),
+        ];
+        for (of_the_library, kind, what) in last {
+            match broken(&RedisError::from((of_the_library, "no")), true) {
+                Failure::Final(error) => {
+                    assert_eq!(error.kind(), kind);
+                    assert!(error.to_string().contains(what), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Each of those who wait for one connection is told why there is none, and none has sent
+    /// anything.
+    #[test]
+    fn a_failure_is_told_to_all_who_waited() {
+        let another = |failure| Failure::for_another(Arc::new(failure));
+        assert!(matches!(
+            another(lost()),
+            Failure::Broken { error, sent: false } if error.kind() == ErrorKind::Unavailable
+        ));
+        assert!(matches!(
+            another(refused("LOADING no")),
+            Failure::Later(error) if error.kind() == ErrorKind::NotReady
+        ));
+        assert!(matches!(
+            another(refused("NOAUTH no")),
+            Failure::Final(error) if error.kind() == ErrorKind::Unauthenticated
+        ));
+        assert!(matches!(
+            another(Failure::NoScript),
+            Failure::Final(error) if error.kind() == ErrorKind::Other
+        ));
+    }
+}

@@ -22,11 +22,7 @@ impl Inventory for RedisDriver {
 
     fn progress(&self, at: &Cursor) -> Option<f64> {
         let place = Place::at(at)?;
-        let masters = self.inner.links.known_masters();
-        let node = masters.iter().position(|slot| *slot == place.slot)?;
-        // The server walks its table in the order of reversed places.
-        let within = place.cursor.reverse_bits() as f64 / u64::MAX as f64;
-        Some((node as f64 + within) / masters.len() as f64)
+        place.part_before(&self.inner.links.known_masters())
     }
 }
 
@@ -145,6 +141,14 @@ impl Place {
         let cursor = u64::from_be_bytes(cursor.try_into().ok()?);
         (slot < SLOTS).then_some(Self { slot, cursor })
     }
+
+    /// How much of all lies before it, as a part of 1.
+    fn part_before(self, masters: &[u16]) -> Option<f64> {
+        let node = masters.iter().position(|slot| *slot == self.slot)?;
+        // The server walks its table in the order of reversed places.
+        let within = self.cursor.reverse_bits() as f64 / u64::MAX as f64;
+        Some((node as f64 + within) / masters.len() as f64)
+    }
 }
 
 #[cfg(test)]
@@ -162,5 +166,16 @@ mod tests {
             let foreign = Cursor(foreign.to_vec().into());
             assert_eq!(Place::at(&foreign), None, "{foreign:?}");
         }
+    }
+
+    #[test]
+    fn a_list_is_half_over_in_the_middle_of_the_second_of_three_masters() {
+        let masters = [0, 5461, 10923];
+        let part = |slot, cursor| Place { slot, cursor }.part_before(&masters);
+        let rounded = |part: Option<f64>| part.map(|part| (part * 1e6).round());
+        assert_eq!(rounded(part(0, 0)), Some(0.0));
+        assert_eq!(rounded(part(5461, 1)), Some(500_000.0));
+        assert_eq!(rounded(part(10923, 0)), Some(666_667.0));
+        assert_eq!(part(7, 0), None);
     }
 }

@@ -293,4 +293,28 @@ mod tests {
         assert_eq!(reply.left().expect("a lifetime"), Left::Lost);
         assert!(reply.is_over());
     }
+
+    #[test]
+    fn words_that_are_errors_are_told_as_such() {
+        let reply = |word: &str| Reply::of(Value::BulkString(word.into()), 1);
+        let kinds = [
+            ("corrupt", ErrorKind::Corrupt),
+            ("unknown", ErrorKind::Unknown),
+            ("unstaged", ErrorKind::NotReady),
+        ];
+        for (word, kind) in kinds {
+            let error = reply(word).word().expect_err(word);
+            assert_eq!(error.kind(), kind, "{word}");
+        }
+        assert_eq!(reply("held").word().expect("a word"), "held");
+        let mut simple = Reply::of(Value::SimpleString("OK".to_owned()), 1);
+        assert_eq!(simple.word().expect("a word"), "OK");
+    }
+
+    #[test]
+    fn the_time_of_the_server_is_seconds_and_microseconds() {
+        let parts = ["7", "8"].map(|part| Value::BulkString(part.into()));
+        let at = time(Value::Array(parts.to_vec())).expect("a time");
+        assert_eq!(at, Timestamp::from_micros(7_000_008));
+    }
 }
