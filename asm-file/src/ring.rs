@@ -261,6 +261,12 @@ mod tests {
         drop(two);
         tell(&shard, &news(4)).expect("nobody follows");
         assert!(!place.path().join(NAME).exists());
+
+        drop(Ring::follow(&shard).expect("followed"));
+        for there in [true, false] {
+            assert_eq!(clean(&shard).expect("looked at"), there);
+            assert!(!place.path().join(NAME).exists());
+        }
     }
 
     #[test]
@@ -276,6 +282,8 @@ mod tests {
         assert_eq!(shown, (5..ENTRIES + 5).map(news).collect::<Vec<_>>());
         tell(&shard, &news(7)).expect("told");
         assert_eq!(read(&mut ring), (vec![news(7)], true));
+        let size = std::fs::metadata(place.path().join(NAME)).expect("there");
+        assert_eq!(size.len(), HEADER as u64 + ENTRIES * ENTRY as u64);
     }
 
     #[test]

@@ -341,6 +341,8 @@ mod tests {
         for foreign in ["", "6b1f2a3c", nothing, &uuid.replace('6', "g")] {
             assert_eq!(parse_boot(foreign), None, "{foreign:?}");
         }
+        let here = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("/proc");
+        assert_eq!(boot().ok(), parse_boot(&here));
     }
 
     #[test]

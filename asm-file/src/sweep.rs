@@ -213,3 +213,27 @@ fn subject(stem: &str) -> Option<Subject> {
     bytes[16..].copy_from_slice(second.as_bytes());
     Some(Subject::from_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_tells_which_part_lies_before_it() {
+        let rounded = |at: &Cursor| part_before(at).map(|part| (part * 1e6).round());
+        assert_eq!(rounded(&cursor(0, "")), Some(0.0));
+        assert_eq!(rounded(&cursor(0x80, "")), Some(500_000.0));
+        let key = format!("4080000000{}", "0".repeat(22));
+        assert_eq!(rounded(&cursor(0x40, &key)), Some(251_953.0));
+        assert_eq!(rounded(&cursor(0x40, "x")), None);
+        assert_eq!(rounded(&Cursor(b"4/".to_vec().into())), None);
+    }
+
+    #[test]
+    fn behind_a_shard_is_the_next_one_and_behind_the_last_nothing() {
+        let next = |shard, after: Option<&str>| behind(shard, after.map(str::to_owned));
+        assert_eq!(next(7, Some("x")), Some((7, "x".to_owned())));
+        assert_eq!(next(7, None), Some((8, String::new())));
+        assert_eq!(next(255, None), None);
+    }
+}

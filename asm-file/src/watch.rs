@@ -671,6 +671,24 @@ mod tests {
         }
     }
 
+    /// Whoever deleted it may have died before it could tell.
+    #[test]
+    fn an_end_that_nobody_told_of_is_told() {
+        let place = tempfile::tempdir().expect("a directory");
+        let open = open_directory(place.path()).expect("ours");
+        let shard = Fs::new(open, Duration::ZERO, true)
+            .shard(0xa5)
+            .expect("a shard");
+        for (stored, ended) in [(Some(7), false), (None, true)] {
+            let look: Arc<dyn Look> = Arc::new(Stored(stored));
+            let watch = Arc::new(Watch::new(None));
+            let _follower = watch.follow(&look, &shard, &key(1), 7).expect("followed");
+            let mut state = watch.state();
+            watch.tell_end(&mut state, &*look, &key(1));
+            assert_eq!(state.followed[&0xa5].sessions[&key(1)].ended, ended);
+        }
+    }
+
     /// More has happened than the kernel keeps: everybody who waits is looked after.
     #[tokio::test]
     async fn whatever_the_kernel_forgets_to_tell_is_looked_at() {
