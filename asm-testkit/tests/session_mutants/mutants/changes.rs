@@ -339,6 +339,14 @@ mutants! {
         },
     }
 
+    /// After a refusal that was told, changes are dropped without a word.
+    drops_later_changes_without_a_word {
+        kills: [changes::loses_no_change_after_a_save_silently],
+        wrong: {
+            "access.rs" touched: { self.told = false; } => {}
+        },
+    }
+
     /// The answer to a save forgets also what was changed after it.
     an_answer_forgets_later_changes {
         kills: [session_trouble::counts_a_save_once_whose_answer_was_lost],
