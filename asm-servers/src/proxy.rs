@@ -105,11 +105,18 @@ pub struct Counts {
     pub by_name: BTreeMap<String, u64>,
 }
 
+/// On all connections together, which may be very many, and on each by its number.
+#[derive(Default)]
+struct Counted {
+    all: Counts,
+    each: HashMap<u64, Counts>,
+}
+
 type Decide = dyn FnMut(&Command<'_>) -> Fate + Send;
 
 struct Inner {
     upstream: SocketAddr,
-    counts: Mutex<HashMap<u64, Counts>>,
+    counts: Mutex<Counted>,
     decide: Mutex<Box<Decide>>,
     ways: [Way; 2],
     next: AtomicU64,
@@ -175,15 +182,14 @@ impl Proxy {
     /// What was counted up to now, on all connections together.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let counts = locked(&self.inner.counts);
-        counts.values().fold(Counts::default(), Counts::plus)
+        locked(&self.inner.counts).all.clone()
     }
 
     /// What was counted up to now on each connection, the oldest first, those included that have
     /// ended.
     #[must_use]
     pub fn connections(&self) -> Vec<Counts> {
-        let counts = locked(&self.inner.counts);
+        let counts = &locked(&self.inner.counts).each;
         let mut numbers: Vec<_> = counts.keys().copied().collect();
         numbers.sort_unstable();
         numbers
@@ -291,18 +297,6 @@ impl Counts {
     pub fn of(&self, name: &str) -> u64 {
         self.by_name.get(name).copied().unwrap_or(0)
     }
-
-    fn plus(mut self, other: &Self) -> Self {
-        self.connections += other.connections;
-        self.commands += other.commands;
-        self.round_trips += other.round_trips;
-        self.answers += other.answers;
-        self.lost += other.lost;
-        for (name, count) in &other.by_name {
-            *self.by_name.entry(name.clone()).or_default() += count;
-        }
-        self
-    }
 }
 
 impl Inner {
@@ -348,7 +342,7 @@ impl Inner {
     }
 
     async fn connect(&self, number: u64, client: TcpStream) -> io::Result<()> {
-        self.count(number, |counts| counts.connections = 1);
+        self.count(number, |counts| counts.connections += 1);
         let server = TcpStream::connect(self.upstream).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
@@ -459,8 +453,10 @@ impl Inner {
         to.write_all(bytes).await
     }
 
-    fn count(&self, number: u64, change: impl FnOnce(&mut Counts)) {
-        change(locked(&self.counts).entry(number).or_default());
+    fn count(&self, number: u64, change: impl Fn(&mut Counts)) {
+        let mut counts = locked(&self.counts);
+        change(&mut counts.all);
+        change(counts.each.entry(number).or_default());
     }
 }
 
