@@ -598,6 +598,13 @@ mod tests {
         }
     }
 
+    fn opened(root: &Path) -> (Arc<Fs>, Arc<OwnedFd>) {
+        let root = open_directory(root).expect("ours");
+        let fs = Arc::new(Fs::new(root, Duration::ZERO, true));
+        let shard = fs.shard(0xa5).expect("a shard");
+        (fs, shard)
+    }
+
     fn change(root: &Path, key: &Key) {
         let shard = root.join(SHARD);
         fs::write(shard.join("new"), "x").expect("written");
@@ -613,9 +620,7 @@ mod tests {
     #[test]
     fn a_follower_leaves_without_waiting() {
         let place = tempfile::tempdir().expect("a directory");
-        let open = open_directory(place.path()).expect("ours");
-        let fs = Arc::new(Fs::new(open, Duration::ZERO, true));
-        let shard = fs.shard(0xa5).expect("a shard");
+        let (fs, shard) = opened(place.path());
         let watch = Arc::new(Watch::new(Some(fs)));
         let look: Arc<dyn Look> = Arc::new(Slow {
             asked: Mutex::new(channel().0),
@@ -638,10 +643,7 @@ mod tests {
     #[test]
     fn what_was_missed_is_told_by_what_is_there() {
         let place = tempfile::tempdir().expect("a directory");
-        let open = open_directory(place.path()).expect("ours");
-        let shard = Fs::new(open, Duration::ZERO, true)
-            .shard(0xa5)
-            .expect("a shard");
+        let (_, shard) = opened(place.path());
         let cases = [
             (false, Some(9), (9, false)),
             (false, Some(7), (7, false)),
@@ -675,10 +677,7 @@ mod tests {
     #[test]
     fn an_end_that_nobody_told_of_is_told() {
         let place = tempfile::tempdir().expect("a directory");
-        let open = open_directory(place.path()).expect("ours");
-        let shard = Fs::new(open, Duration::ZERO, true)
-            .shard(0xa5)
-            .expect("a shard");
+        let (_, shard) = opened(place.path());
         for (stored, ended) in [(Some(7), false), (None, true)] {
             let look: Arc<dyn Look> = Arc::new(Stored(stored));
             let watch = Arc::new(Watch::new(None));

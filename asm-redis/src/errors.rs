@@ -282,6 +282,21 @@ mod tests {
         }
     }
 
+    /// Whether it may go well later, of what is told to the caller.
+    #[derive(Debug, PartialEq)]
+    enum Told {
+        Later(ErrorKind),
+        Final(ErrorKind),
+    }
+
+    fn told(failure: Failure) -> Told {
+        match failure {
+            Failure::Later(error) => Told::Later(error.kind()),
+            Failure::Final(error) => Told::Final(error.kind()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_refusal_says_whether_it_may_go_well_later() {
         let later = [
@@ -295,10 +310,7 @@ mod tests {
             ("ERR of a script: MASTERDOWN no", ErrorKind::NotReady),
         ];
         for (text, kind) in later {
-            match refused(text) {
-                Failure::Later(error) => assert_eq!(error.kind(), kind, "{text}"),
-                other => panic!("{text}: {other:?}"),
-            }
+            assert_eq!(told(refused(text)), Told::Later(kind), "{text}");
         }
         let last = [
             ("OOM no", ErrorKind::Full),
@@ -314,10 +326,7 @@ mod tests {
             ("MOVED to nowhere", ErrorKind::Other),
         ];
         for (text, kind) in last {
-            match refused(text) {
-                Failure::Final(error) => assert_eq!(error.kind(), kind, "{text}"),
-                other => panic!("{text}: {other:?}"),
-            }
+            assert_eq!(told(refused(text)), Told::Final(kind), "{text}");
         }
         assert!(matches!(refused("NOSCRIPT no"), Failure::NoScript));
         let named = |host: &str, port| host == "10.0.0.1" && port == 7001;
@@ -408,17 +417,16 @@ mod tests {
             another(lost()),
             Failure::Broken { error, sent: false } if error.kind() == ErrorKind::Unavailable
         ));
-        assert!(matches!(
-            another(refused("LOADING no")),
-            Failure::Later(error) if error.kind() == ErrorKind::NotReady
-        ));
-        assert!(matches!(
-            another(refused("NOAUTH no")),
-            Failure::Final(error) if error.kind() == ErrorKind::Unauthenticated
-        ));
-        assert!(matches!(
-            another(Failure::NoScript),
-            Failure::Final(error) if error.kind() == ErrorKind::Other
-        ));
+        let cases = [
+            (refused("LOADING no"), Told::Later(ErrorKind::NotReady)),
+            (
+                refused("NOAUTH no"),
+                Told::Final(ErrorKind::Unauthenticated),
+            ),
+            (Failure::NoScript, Told::Final(ErrorKind::Other)),
+        ];
+        for (failure, expected) in cases {
+            assert_eq!(told(another(failure)), expected);
+        }
     }
 }
