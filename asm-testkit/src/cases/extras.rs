@@ -369,7 +369,8 @@ pub async fn runs_the_next_after_a_death(h: &dyn Harness) {
         .await;
         let left = if is_dropped {
             drop(dying);
-            turns().await;
+            // Its lock is given up by whatever the driver works on.
+            h.advance(Duration::ZERO).await;
             None
         } else {
             h.advance(HOLD).await;
