@@ -163,11 +163,14 @@ async fn the_dead_make_room_for_bytes() {
     while create(&driver, 1000).await.is_ok() {}
     let full = driver.sessions();
     clock.advance(HOUR).await;
-    // As above: the first that is in need may find none of the dead, and some later one does.
+    // As above: the first that is in need may find none of the dead, and some later one does. Those
+    // that come after it may fill all of that room again.
+    let mut fewest = full;
     for _ in 0..128 {
         let _ = create(&driver, 1000).await;
+        fewest = fewest.min(driver.sessions());
     }
-    assert!(driver.sessions() < full, "{full} were there");
+    assert!(fewest < full, "{full} were there");
 }
 
 /// Of what a stranger may have written into a cursor, nothing harms.
