@@ -328,7 +328,8 @@ fn directory(shard: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use rustix::fs::Advice;
+    use std::{io::Read, os::unix::fs::symlink};
 
     const SHARD: u8 = 0xa5;
     const LIMIT: usize = 1 << 20;
@@ -370,5 +371,26 @@ mod tests {
         );
         assert!(network.read(SHARD, "small", LIMIT).is_ok());
         assert_eq!(network.read_at_once(SHARD, "small", LIMIT), None);
+    }
+
+    /// The system keeps and forgets by pages what is on a disk; what is in memory alone it keeps.
+    #[test]
+    fn of_what_is_only_partly_in_memory_no_part_is_read_at_once() {
+        let place = tempfile::tempdir().expect("a directory");
+        let root = open_directory(place.path()).expect("ours");
+        let fs = Fs::new(root, Duration::ZERO, true);
+        let bytes = vec![7; AT_ONCE as usize];
+        let mut file = fs.create(SHARD, "file", &bytes).expect("written");
+        file.sync().expect("synced");
+        let mut file = File::open(place.path().join(directory(SHARD)).join("file")).expect("there");
+        // It is forgotten, and then the first page is read, and none ahead.
+        for advice in [Advice::DontNeed, Advice::Random] {
+            rustix::fs::fadvise(&file, 0, None, advice).expect("heard");
+        }
+        file.read_exact(&mut [0]).expect("a byte");
+        let read = fs.read_at_once(SHARD, "file", LIMIT);
+        assert!(read.is_none_or(|read| read == bytes), "a part of it");
+        let read = fs.read(SHARD, "file", LIMIT).expect("read");
+        assert_eq!(read.as_ref(), Some(&bytes));
     }
 }

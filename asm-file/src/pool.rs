@@ -115,24 +115,20 @@ impl Shared {
     }
 
     fn next(&self) -> Option<Job> {
-        let mut state = self.state();
+        let (mut state, mut late) = (self.state(), false);
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 return Some(job);
             }
-            if state.closed {
+            if state.closed || late {
                 state.threads -= 1;
                 return None;
             }
             state.idle += 1;
             let waited = self.work.wait_timeout(state, self.idle);
             let (again, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-            state = again;
+            (state, late) = (again, waited.timed_out());
             state.idle -= 1;
-            if waited.timed_out() && state.jobs.is_empty() {
-                state.threads -= 1;
-                return None;
-            }
         }
     }
 }
@@ -203,6 +199,25 @@ mod tests {
         // Each is done by the one thread after those before it.
         let counts: Vec<_> = told.iter().take(3).collect();
         assert_eq!(counts, [(1, 0), (1, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn there_are_never_more_threads_than_were_asked_for() {
+        const THREADS: usize = 2;
+        let pool = Pool::new(THREADS);
+        let (tell, told) = channel();
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().expect("nobody has it");
+        for _ in 0..3 * THREADS {
+            let (gate, tell) = (Arc::clone(&gate), tell.clone());
+            pool.submit(Box::new(move || {
+                drop(gate.lock());
+                tell.send(()).expect("the test listens");
+            }));
+        }
+        assert_eq!(pool.shared.state().threads, THREADS);
+        drop(closed);
+        assert_eq!(told.iter().take(3 * THREADS).count(), 3 * THREADS);
     }
 
     #[test]

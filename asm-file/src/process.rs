@@ -1,11 +1,11 @@
 //! Which process somebody is, and whether it lives.
 
-use std::{fs, io, process};
+use std::{fs, process};
 
 use serde::{Deserialize, Serialize};
 
 /// One process of one boot, and one driver in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Process {
     /// The inode of its pid namespace: a pid means something in it alone. 0 when it is not known.
     namespace: u64,
@@ -19,21 +19,15 @@ pub(crate) struct Process {
 impl Process {
     /// This process, and a new driver in it.
     pub(crate) fn this() -> Result<Self, getrandom::Error> {
-        let driver = getrandom::u64()?;
         let pid = process::id();
-        let known = namespace(pid).and_then(|namespace| Some((namespace, status(pid).ok()??)));
-        let Some((namespace, status)) = known else {
-            // Without /proc nobody can tell, and the hold decides.
-            return Ok(Self {
-                driver,
-                ..Self::default()
-            });
-        };
+        let known = namespace(pid).and_then(|namespace| Some((namespace, status(pid)?.started)));
+        // Without /proc nobody can tell, and the hold decides.
+        let (namespace, started) = known.unwrap_or_default();
         Ok(Self {
             namespace,
             pid,
-            started: status.started,
-            driver,
+            started,
+            driver: getrandom::u64()?,
         })
     }
 
@@ -51,10 +45,8 @@ impl Process {
             return false;
         };
         match status(pid) {
-            // /proc may hide the processes of others, and ours that dropped some right.
-            Ok(None) => !exists(pid),
-            Ok(Some(status)) => status.ended || status.started != self.started,
-            Err(_) => false,
+            Some(status) => status.ended || status.started != self.started,
+            None => !exists(pid),
         }
     }
 }
@@ -82,21 +74,10 @@ fn exists(pid: u32) -> bool {
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// `None` when there is no such process.
-fn status(pid: u32) -> io::Result<Option<Status>> {
-    let stat = match fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        // It can end while it is read.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => {
-            return Ok(None);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    parse(&stat).map_or_else(
-        || Err(io::ErrorKind::InvalidData.into()),
-        |status| Ok(Some(status)),
-    )
+/// `None` when it cannot be read: there may be no such process, it may end while it is read, and
+/// `/proc` may hide the processes of others, and ours that dropped some right.
+fn status(pid: u32) -> Option<Status> {
+    parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// The name of a process stands in parentheses and may itself have any.
@@ -143,7 +124,7 @@ mod tests {
         assert!(!driver.is_dead_to(&this));
 
         let mut child = Command::new("sleep").arg("1000").spawn().expect("a child");
-        let started = status(child.id()).expect("/proc").expect("lives").started;
+        let started = status(child.id()).expect("lives").started;
         let other = Process {
             pid: child.id(),
             started,
@@ -163,10 +144,7 @@ mod tests {
         assert!(exists(other.pid));
         child.kill().expect("a signal");
         // Dead before anybody has looked after it, and after.
-        while !status(child.id())
-            .expect("/proc")
-            .is_none_or(|status| status.ended)
-        {
+        while !status(child.id()).is_none_or(|status| status.ended) {
             std::thread::yield_now();
         }
         assert!(other.is_dead_to(&this));

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_entry_and_a_foreign_file_are_no_news() {
+    fn a_torn_entry_a_foreign_file_and_a_header_set_back_are_no_news() {
         let place = tempfile::tempdir().expect("a directory");
         let shard = open_directory(place.path()).expect("ours");
         std::fs::write(
@@ -300,6 +300,11 @@ mod tests {
         pwrite(&ring.file, b"?", super::place(0) + 20).expect("torn");
         tell(&shard, &news(2)).expect("told");
         assert_eq!(read(&mut ring), (vec![news(2)], false));
+
+        set_next(&ring.file, 0).expect("set back");
+        assert_eq!(read(&mut ring), (vec![], false));
+        tell(&shard, &news(4)).expect("told");
+        assert_eq!(read(&mut ring), (vec![news(4)], true));
 
         std::fs::hard_link(place.path().join(NAME), place.path().join("other")).expect("linked");
         assert!(tell(&shard, &news(3)).is_err(), "written through a link");

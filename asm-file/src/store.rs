@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -141,8 +141,10 @@ impl Inner {
     fn queue_up(self: &Arc<Self>, shard: u8, key: Option<Key>, job: Job) {
         let mut queue = self.queue(shard);
         queue.jobs.push_back((key, job));
-        if !queue.served {
-            queue.served = true;
+        let served = mem::replace(&mut queue.served, true);
+        // Without a thread to be had the service ends here, and wants the queue.
+        drop(queue);
+        if !served {
             self.serve_soon(shard);
         }
     }
@@ -203,7 +205,7 @@ impl Drop for Service {
         if !self.taken {
             let mut queue = self.inner.queue(self.shard);
             queue.served = false;
-            let jobs = std::mem::take(&mut queue.jobs);
+            let jobs = mem::take(&mut queue.jobs);
             drop(queue);
             drop(jobs);
         }

@@ -181,8 +181,9 @@ impl Files {
         if kinds.contains(&Kind::Record) {
             found.due.examined += 1;
             match self.is_due(&key) {
-                Ok(true) => found.due.keys.push(key),
-                Ok(false) => found.alive.push(key),
+                Ok(Some(true)) => found.due.keys.push(key),
+                Ok(Some(false)) => found.alive.push(key),
+                Ok(None) => {}
                 Err(_) => found.due.failed += 1,
             }
         } else if !kinds.is_empty() {

@@ -222,10 +222,10 @@ impl Files {
         Ok(Following::until_dropped(follower))
     }
 
-    /// Whether the life of a session is over.
-    pub(crate) fn is_due(&self, key: &Key) -> Result<bool> {
+    /// Whether the life of a session is over; `None` when there is none, whatever has its name.
+    pub(crate) fn is_due(&self, key: &Key) -> Result<Option<bool>> {
         let Some(bytes) = self.read(shard_of(key), &Kind::Record.name_of(key.as_bytes()))? else {
-            return Ok(false);
+            return Ok(None);
         };
         let head = Record::unframe(key, &bytes).map(|(_, record)| record.head);
         let entry = head.map(|head| {
@@ -236,7 +236,7 @@ impl Files {
             Entry::decode(Parts::HEAD, stored)
         });
         match entry {
-            Some(Ok(entry)) => Ok(entry.expires() <= self.clock.now()),
+            Some(Ok(entry)) => Ok(Some(entry.expires() <= self.clock.now())),
             _ => {
                 self.tally.foreign("a record", shard_of(key));
                 Err(Error::new(
@@ -452,10 +452,6 @@ impl Files {
         let record = changes.write.contains(Parts::HEAD) || changes.write.contains(Parts::BODY);
         let lock = changes.write.contains(Parts::LOCK);
         let fields = changes.write.contains(Parts::FIELDS);
-        if fields && (record || lock) {
-            let error = "fields change by themselves, and this step changed more";
-            return Err(Error::new(ErrorKind::Other, error).into());
-        }
         let life = match loaded.life.filter(|_| !changes.clear) {
             Some(life) => life,
             None => Life::new().map_err(no_randomness)?,
@@ -470,36 +466,36 @@ impl Files {
                 .unwrap_or_default(),
             owners: owners.to_vec(),
         };
-        if record {
-            let has_lock = !block.part.is_empty();
-            let embedded = match (has_lock, changes.clear) {
-                (true, _) => block.encode().into(),
-                // It was not loaded, so it stays as it is.
-                (false, false) => loaded.embedded.clone(),
-                (false, true) => Bytes::new(),
-            };
-            let part = |part| loaded.entry.part(part).unwrap_or_default();
-            let record = Record {
-                head: part(Parts::HEAD),
-                lock: embedded,
-                body: part(Parts::BODY),
-            };
-            let name = Kind::Record.name_of(key.as_bytes());
-            self.replace(shard, &name, &record.frame(key, life), true)?;
-            if changes.clear {
-                self.remove_beside(key);
+        let part = |part| loaded.entry.part(part).unwrap_or_default();
+        let beside = |kind, content: &[u8]| layout::frame(kind, key.as_bytes(), life, &[content]);
+        let (kind, bytes) = match (record, lock, fields) {
+            (true, _, false) => {
+                let has_lock = !block.part.is_empty();
+                let embedded = match (has_lock, changes.clear) {
+                    (true, _) => block.encode().into(),
+                    // It was not loaded, so it stays as it is.
+                    (false, false) => loaded.embedded.clone(),
+                    (false, true) => Bytes::new(),
+                };
+                let record = Record {
+                    head: part(Parts::HEAD),
+                    lock: embedded,
+                    body: part(Parts::BODY),
+                };
+                (Kind::Record, record.frame(key, life))
             }
-        } else if lock {
-            let content = block.encode();
-            let bytes = layout::frame(Kind::Lock, key.as_bytes(), life, &[&content]);
-            let name = Kind::Lock.name_of(key.as_bytes());
-            // No lease outlives a boot, so only the number of the grant is worth a sync.
-            self.replace(shard, &name, &bytes, false)?;
-        } else if fields {
-            let content = loaded.entry.part(Parts::FIELDS).unwrap_or_default();
-            let bytes = layout::frame(Kind::Fields, key.as_bytes(), life, &[&content]);
-            let name = Kind::Fields.name_of(key.as_bytes());
-            self.replace(shard, &name, &bytes, true)?;
+            (false, true, false) => (Kind::Lock, beside(Kind::Lock, &block.encode())),
+            (false, false, true) => (Kind::Fields, beside(Kind::Fields, &part(Parts::FIELDS))),
+            _ => {
+                let error = "fields change by themselves, and this step changed more";
+                return Err(Error::new(ErrorKind::Other, error).into());
+            }
+        };
+        // No lease outlives a boot, so of a lock only the number of the grant is worth a sync.
+        let matters = kind != Kind::Lock;
+        self.replace(shard, &kind.name_of(key.as_bytes()), &bytes, matters)?;
+        if changes.clear {
+            self.remove_beside(key);
         }
         loaded.lock = block;
         Ok(())

@@ -7,12 +7,17 @@ use std::{
     any::Any,
     collections::{BTreeMap, HashMap},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
 };
 
-use asm_core::ErrorKind;
+use asm_core::{ErrorKind, Open, Opened, SessionStore};
 use asm_file::{Disk, Durability, FileDriver, Fresh};
-use given::{LOCKS, STEPS, State, observe, play};
+use futures_util::FutureExt;
+use given::{KEY, LOCKS, STEPS, State, observe, play};
 use tokio::runtime::{Builder, Runtime};
 
 const LEVELS: [Durability; 3] = [Durability::Atomic, Durability::Data, Durability::Full];
@@ -88,6 +93,71 @@ fn a_failing_operation_changes_nothing_and_leaves_nothing() {
     println!("{failures} failed operations");
 }
 
+#[test]
+fn each_level_syncs_what_it_says_and_nothing_else() {
+    for level in LEVELS {
+        let history = History::of(level);
+        let (mut done, mut said) = (Vec::new(), Vec::new());
+        for operation in &history.operations {
+            match operation {
+                Operation::SyncFile(_) => done.push("bytes"),
+                Operation::SyncDirectory(_) => done.push("names"),
+                Operation::Rename(_, _, name) => {
+                    done.push(name);
+                    let bytes = match level {
+                        Durability::Atomic => false,
+                        // A lock does not outlive the machine.
+                        Durability::Data => !name.ends_with(".l"),
+                        Durability::Full => true,
+                    };
+                    said.extend(bytes.then_some("bytes"));
+                    said.push(name);
+                    said.extend((level == Durability::Full).then_some("names"));
+                }
+                Operation::Remove(_, name) => {
+                    done.push(name);
+                    said.push(name);
+                    let ends = name.ends_with(".s") && level != Durability::Atomic;
+                    said.extend(ends.then_some("names"));
+                }
+                Operation::Create(..) | Operation::Bytes(..) => {}
+            }
+        }
+        assert_eq!(done, said, "{level:?}");
+    }
+}
+
+/// Its caller has begun a save, and has not waited for it.
+#[test]
+fn a_look_sees_what_was_begun_before_it() {
+    let disk = SimDisk::default();
+    let builder = FileDriver::on(Arc::new(disk.clone())).threads(2);
+    let driver = builder.build().expect("a driver");
+    runtime().block_on(async {
+        play(&driver, 0, false).await.expect("a session");
+        let ((begin, begun), (open, opened)) = (channel(), channel());
+        disk.files().gate = Some((begin, opened));
+        let mut save = pin!(play(&driver, 1, false));
+        while begun.try_recv().is_err() {
+            assert!(save.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        let mut look = pin!(driver.open(&KEY, Open { lock: None }));
+        assert!(look.as_mut().now_or_never().is_none());
+        // There is a thread that has nothing else to do.
+        while driver.counters().under_way > 1 {
+            tokio::task::yield_now().await;
+        }
+        open.send(()).expect("it waits");
+        let found = look.await.expect("a look");
+        let Opened::Found { snapshot, .. } = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(snapshot.data, "two".into());
+        save.await.expect("saved");
+    });
+}
+
 /// Plays up to a step, and fails its n-th operation; `false` when it has fewer.
 fn fails_at(level: Durability, step: usize, at: usize, errno: i32, kind: ErrorKind) -> bool {
     let disk = SimDisk::default();
@@ -126,7 +196,11 @@ fn fails_at(level: Durability, step: usize, at: usize, errno: i32, kind: ErrorKi
             assert_eq!(before, now, "step {step}, operation {at}: half done");
         }
         // A failure that costs nothing but a file that nobody reads.
-        Ok(()) => assert_ne!(before, now),
+        Ok(()) => {
+            let failed = disk.files().failed;
+            assert_eq!(failed, "remove", "step {step}, operation {at}");
+            assert_ne!(before, now);
+        }
     }
     assert!(
         !disk.files().has_temp(),
@@ -310,6 +384,10 @@ struct SimFiles {
     log: Vec<Operation>,
     /// How many operations from now on one fails, and how. `usize::MAX` when it has.
     fail: Option<(usize, i32)>,
+    /// Which it was.
+    failed: &'static str,
+    /// Whoever writes next says so here, and waits for a word.
+    gate: Option<(Sender<()>, Receiver<()>)>,
 }
 
 impl SimDisk {
@@ -339,10 +417,11 @@ impl SimFiles {
     }
 
     /// Counts down to the failure.
-    fn may(&mut self) -> io::Result<()> {
+    fn may(&mut self, operation: &'static str) -> io::Result<()> {
         match &mut self.fail {
             Some((left, errno)) if *left == 0 => {
                 *left = usize::MAX;
+                self.failed = operation;
                 Err(io::Error::from_raw_os_error(*errno))
             }
             Some((usize::MAX, _)) | None => Ok(()),
@@ -394,26 +473,31 @@ impl SimFiles {
 
 impl Disk for SimDisk {
     fn lock(&self, _: u8) -> io::Result<Box<dyn Any>> {
-        self.files().may()?;
+        self.files().may("lock")?;
         Ok(Box::new(()))
     }
 
     fn read(&self, shard: u8, name: &str, _: usize) -> io::Result<Option<Vec<u8>>> {
         let mut files = self.files();
-        files.may()?;
+        files.may("read")?;
         let file = files.names.get(&(shard, name.to_owned()));
         Ok(file.map(|file| files.bytes.get(file).cloned().unwrap_or_default()))
     }
 
     fn create(&self, shard: u8, name: &str, bytes: &[u8]) -> io::Result<Box<dyn Fresh>> {
+        let gate = self.files().gate.take();
+        if let Some((begun, open)) = gate {
+            begun.send(()).expect("the test listens");
+            open.recv().expect("a word");
+        }
         let mut files = self.files();
         if files.names.contains_key(&(shard, name.to_owned())) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        files.may()?;
+        files.may("create")?;
         let file = files.log.len();
         files.does(Operation::Create(shard, name.to_owned(), file));
-        if let Err(error) = files.may() {
+        if let Err(error) = files.may("create") {
             files.does(Operation::Bytes(file, bytes[..bytes.len() / 2].to_vec()));
             return Err(error);
         }
@@ -423,7 +507,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, shard: u8, from: &str, to: &str) -> io::Result<()> {
         let mut files = self.files();
-        files.may()?;
+        files.may("rename")?;
         files.does(Operation::Rename(shard, from.to_owned(), to.to_owned()));
         Ok(())
     }
@@ -433,21 +517,21 @@ impl Disk for SimDisk {
         if !files.names.contains_key(&(shard, name.to_owned())) {
             return Ok(false);
         }
-        files.may()?;
+        files.may("remove")?;
         files.does(Operation::Remove(shard, name.to_owned()));
         Ok(true)
     }
 
     fn sync(&self, shard: u8) -> io::Result<()> {
         let mut files = self.files();
-        files.may()?;
+        files.may("sync of names")?;
         files.does(Operation::SyncDirectory(shard));
         Ok(())
     }
 
     fn names(&self, shard: u8, each: &mut dyn FnMut(&str)) -> io::Result<()> {
         let mut files = self.files();
-        files.may()?;
+        files.may("names")?;
         let names = files.names.keys().filter(|(of, _)| *of == shard);
         names.for_each(|(_, name)| each(name));
         Ok(())
@@ -459,7 +543,7 @@ struct SimFile(SimDisk, usize);
 impl Fresh for SimFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut files = self.0.files();
-        files.may()?;
+        files.may("sync of bytes")?;
         files.does(Operation::SyncFile(self.1));
         Ok(())
     }

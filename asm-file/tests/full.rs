@@ -1,8 +1,14 @@
-//! No room: what a write is told when the system refuses its bytes.
+//! No room: what a call is told when the system refuses its bytes, or its thread.
 
 mod given;
 
-use std::{env, fs, path::Path, process::Command, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 use asm_core::*;
 use asm_file::FileDriver;
@@ -16,17 +22,61 @@ const LARGE: usize = 1 << 20;
 #[test]
 fn a_write_that_does_not_fit_is_refused_and_changes_nothing() {
     let place = tempfile::tempdir().expect("a directory");
-    let this = env::current_exe().expect("this test");
-    let child = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""])
-        .arg(this)
-        .args(["--exact", "in_a_small_process", "--ignored"])
-        .env(ROOT, place.path())
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""])
+        .arg(this());
+    passes("in_a_small_process", place.path(), &mut sh);
+}
+
+/// A process in whose memory the stack of another thread has no room.
+#[test]
+fn who_can_have_no_thread_is_told_so() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut alone = Command::new(this());
+    alone.env("RUST_MIN_STACK", (1_u64 << 50).to_string());
+    passes("in_a_process_of_one_thread", place.path(), &mut alone);
+}
+
+fn this() -> PathBuf {
+    env::current_exe().expect("this test")
+}
+
+/// Runs one of the tests below in a process of its own.
+fn passes(test: &str, root: &Path, process: &mut Command) {
+    let child = process
+        .args(["--exact", test, "--ignored", "--test-threads=1"])
+        .env(ROOT, root)
         .output()
         .expect("a process");
     let said = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{said}");
     assert!(said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
+#[ignore = "is started by the other"]
+async fn in_a_process_of_one_thread() {
+    let Some(root) = env::var_os(ROOT) else {
+        return;
+    };
+    thread::Builder::new()
+        .spawn(|| ())
+        .expect_err("there is room for a thread");
+    let driver = FileDriver::open(&root).expect("a root");
+    for _ in 0..2 {
+        let created = driver.create(&KEY, given::creation()).await;
+        assert_eq!(
+            created.expect_err("no thread").kind(),
+            ErrorKind::Unavailable
+        );
+        let opened = driver.open(&KEY, Open { lock: None }).await;
+        assert_eq!(
+            opened.expect_err("no thread").kind(),
+            ErrorKind::Unavailable
+        );
+        assert_eq!(driver.counters().under_way, 0);
+    }
+    assert_eq!(things(Path::new(&root)), 0);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod given;
 
 use std::{
     fs::{self, File, Permissions},
+    io::Write,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
@@ -14,9 +15,11 @@ use std::{
 use asm_core::*;
 use asm_file::{Durability, FileDriver};
 use asm_testkit::{ManualClock, expect, given as make};
+use futures_util::{FutureExt, StreamExt};
 use tempfile::TempDir;
 
 const KEY: Key = Key::from_bytes([0xa5; 16]);
+const SUBJECT: Subject = Subject::from_bytes([0xa5; Subject::LEN]);
 const TTL: Duration = Duration::from_secs(3600);
 
 /// Where a test works: a root, and something beside it that nobody may touch.
@@ -89,6 +92,16 @@ fn plant(what: &str, at: &Path, place: &Place) {
     }
 }
 
+/// A sweep in one batch.
+async fn swept(driver: &FileDriver) -> Swept {
+    let step = SweepStep {
+        from: None,
+        batch: std::num::NonZeroUsize::MAX,
+    };
+    let sweeper = driver.sweeper().expect("the facet");
+    sweeper.sweep(step).await.expect("a sweep")
+}
+
 const FOREIGN: [&str; 9] = [
     "link",
     "link to nothing",
@@ -117,16 +130,7 @@ async fn a_foreign_record_is_no_session() {
             "{what} was removed"
         );
         // A sweep counts it, and goes on.
-        let step = SweepStep {
-            from: None,
-            batch: std::num::NonZeroUsize::MAX,
-        };
-        let swept = driver
-            .sweeper()
-            .expect("the facet")
-            .sweep(step)
-            .await
-            .expect("a sweep");
+        let swept = swept(&driver).await;
         assert_eq!((swept.removed, swept.next), (0, None), "{what}");
         // What is no file is no session; a file of another may be one that was torn.
         let failed = u64::from(["hard link", "empty", "garbage", "our magic"].contains(&what));
@@ -137,7 +141,7 @@ async fn a_foreign_record_is_no_session() {
         };
         let inventory = driver.inventory().expect("the facet");
         let listed = inventory.list_sessions(step).await.expect("a list");
-        assert_eq!(listed.failed, failed, "{what}");
+        assert_eq!((listed.keys, listed.failed), (vec![], failed), "{what}");
         // A session of this key takes its place, if that can be taken.
         let created = driver.create(&KEY, given::creation()).await;
         if what == "directory" {
@@ -225,6 +229,17 @@ async fn a_shard_that_another_process_keeps_is_given_up_on() {
     };
     let fields = driver.fields().expect("the facet");
     fields.write_field(&KEY, write.clone()).await.expect("one");
+    let index = Reserve {
+        key: KEY,
+        ttl: TTL,
+        cap: None,
+    };
+    let subjects = driver.subjects().expect("the facet");
+    let reserved = subjects.reserve(&SUBJECT, index.clone()).await;
+    assert!(
+        matches!(reserved, Ok(Reserved::Done { .. })),
+        "{reserved:?}"
+    );
 
     let shard = File::open(place.root.join("a5")).expect("it is there");
     shard.lock().expect("it is free");
@@ -247,7 +262,12 @@ async fn a_shard_that_another_process_keeps_is_given_up_on() {
         driver.release(&KEY, &token);
         driver.break_lock(&KEY, Some(fence));
         fields.write_field(&KEY, write);
+        subjects.reserve(&SUBJECT, index);
     }
+    // Whoever changes nothing waits for nobody.
+    assert_eq!(make::read(&driver, &KEY).await.data, snapshot.data);
+    let swept = swept(&driver).await;
+    assert_eq!((swept.examined, swept.failed), (1, 0));
     shard.unlock().expect("ours");
     expect::written(driver.save(&KEY, save).await);
 }
@@ -494,6 +514,100 @@ async fn a_sweep_passes_over_what_it_cannot_list() {
     assert!(place.is_untouched());
 }
 
+/// What lies beside no record and cannot be removed, an index that cannot be read, and one that is to
+/// be written in a shard that another process keeps: the rest goes all the same.
+#[tokio::test]
+async fn a_sweep_counts_what_it_can_neither_remove_nor_read_nor_write() {
+    let place = Place::new();
+    let clock = ManualClock::new();
+    let builder = FileDriver::builder(&place.root).durability(Durability::Atomic);
+    let builder = builder.patience(Duration::ZERO);
+    let driver = builder.clock(Arc::new(clock.clone())).build();
+    let driver = driver.expect("a driver");
+    let kept = Subject::from_bytes([0xc0; Subject::LEN]);
+    let index = Reserve {
+        key: KEY,
+        ttl: TTL,
+        cap: None,
+    };
+    let subjects = driver.subjects().expect("the facet");
+    let reserved = subjects.reserve(&kept, index).await;
+    assert!(
+        matches!(reserved, Ok(Reserved::Done { .. })),
+        "{reserved:?}"
+    );
+    clock.advance(TTL).await;
+    let shard = File::open(place.root.join("c0")).expect("it is there");
+    shard.lock().expect("it is free");
+
+    plant("directory", &place.file("l"), &place);
+    let index = place.root.join("a5").join(format!("{}.u", "a5".repeat(32)));
+    plant("huge", &index, &place);
+    // Its followers were killed.
+    let feed = place.root.join("b0").join("feed");
+    plant("empty", &feed, &place);
+    let swept = swept(&driver).await;
+    assert_eq!((swept.removed, swept.failed, swept.next), (0, 3, None));
+    assert!(place.file("l").exists() && index.exists());
+    assert!(!feed.exists());
+    assert!(place.is_untouched());
+}
+
+/// A save whose writer could not tell, a feed that somebody has set back, and a record that somebody
+/// has removed.
+#[tokio::test]
+async fn followers_are_told_of_what_nobody_told() {
+    let place = Place::new();
+    let (driver, other) = (place.driver(), place.driver());
+    let created = driver.create(&KEY, given::creation()).await;
+    assert!(matches!(created, Ok(Created::Done { .. })), "{created:?}");
+    let req = Subscribe {
+        epoch: given::stamp().epoch,
+        buffer: std::num::NonZeroUsize::MIN.saturating_add(7),
+    };
+    let feed = driver.changes().expect("the facet");
+    let mut changes = expect::live(feed.subscribe(&KEY, req).await);
+    let save = async |data| {
+        let snapshot = make::read(&other, &KEY).await;
+        let saved = other.save(&KEY, make::save(&snapshot, data)).await;
+        Change::Saved(expect::written(saved))
+    };
+
+    // Nobody writes to a file that has a second name.
+    let (feed, twin) = (
+        place.root.join("a5").join("feed"),
+        place.directory.path().join("twin"),
+    );
+    fs::hard_link(&feed, &twin).expect("a link");
+    save("untold").await;
+    fs::remove_file(&twin).expect("removed");
+    let told = save("told").await;
+    assert_eq!(changes.next().await, Some(Change::Lagged(1)));
+    assert_eq!(changes.next().await, Some(told));
+
+    let mut header = File::options().write(true).open(&feed).expect("there");
+    header
+        .write_all(b"asmfeed1\0\0\0\0\0\0\0\0")
+        .expect("written");
+    drop(header);
+    settled(&driver).await;
+    // Nothing of this session's was missed.
+    let told = save("again").await;
+    assert_eq!(changes.next().await, Some(told));
+
+    fs::remove_file(place.file("s")).expect("removed");
+    settled(&driver).await;
+    let end = changes.next().now_or_never();
+    assert_eq!(end, Some(Some(Change::Ended)));
+}
+
+/// Until it has looked at everything that it was told of.
+async fn settled(driver: &FileDriver) {
+    while driver.counters().under_way > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// What would be too large to be read again is not written: the index stays as it is, and usable.
 #[tokio::test]
 async fn an_index_does_not_outgrow_its_reader() {
@@ -504,7 +618,6 @@ async fn an_index_does_not_outgrow_its_reader() {
         .build()
         .expect("a driver");
     let subjects = driver.subjects().expect("the facet");
-    let subject = Subject::from_bytes([0xa5; Subject::LEN]);
     let mut most = 0_u128;
     let refused = loop {
         let req = Reserve {
@@ -512,7 +625,7 @@ async fn an_index_does_not_outgrow_its_reader() {
             ttl: TTL,
             cap: None,
         };
-        match subjects.reserve(&subject, req).await {
+        match subjects.reserve(&SUBJECT, req).await {
             Ok(Reserved::Done { .. }) => most += 1,
             Ok(other) => panic!("{other:?}"),
             Err(error) => break error,
@@ -520,7 +633,7 @@ async fn an_index_does_not_outgrow_its_reader() {
     };
     assert_eq!(refused.kind(), ErrorKind::TooLarge);
     assert!(most > 1000, "only {most} sessions fit");
-    let revoked = subjects.revoke(&subject, None).await.expect("usable");
+    let revoked = subjects.revoke(&SUBJECT, None).await.expect("usable");
     assert_eq!(revoked.keys.len() as u128, most);
 }
 

@@ -85,6 +85,7 @@ fn who_waits_for_a_process_that_is_killed_is_served_at_once() {
         while waiters(&driver).await < 2 {
             tokio::task::yield_now().await;
         }
+        assert_eq!(driver.counters().buried, 0, "nobody has died");
         // The first in the queue dies, then the one it waited for: the next is served.
         waiter.kill().expect("a signal");
         waiter.wait().expect("its end");

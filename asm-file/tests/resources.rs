@@ -59,6 +59,9 @@ async fn waiters_and_followers_cost_neither_threads_nor_descriptors() {
     assert!(open <= most, "{open} files are open");
     let busy = count("task") - threads;
     assert!(busy <= THREADS + 1, "{busy} threads for {WAITERS} waiters");
+    let counters = driver.counters();
+    let listen = (counters.waited_for, counters.followed);
+    assert_eq!(listen, (1, usize::from(FOLLOWED)));
     println!("{WAITERS} waiters, {FOLLOWED} followers, 256 shards: {open} files, {busy} threads");
 
     for waiter in &waiters {
@@ -75,6 +78,7 @@ async fn waiters_and_followers_cost_neither_threads_nor_descriptors() {
     assert_eq!(waiting(&driver).await, 0);
     let counters = driver.counters();
     assert_eq!((counters.waited_for, counters.followed), (0, 0));
+    assert!(counters.done >= 256, "{counters:?} for each shard");
     drop(driver);
     // Its threads end with it, by and by.
     while count("fd") > files {

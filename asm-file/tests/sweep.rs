@@ -35,6 +35,9 @@ async fn sweep(over: u64) {
     fill(&driver(place.path(), &clock), over, living).await;
     let filled = filled.elapsed();
     assert_eq!(listed(&driver(place.path(), &clock)).await, over + living);
+    list_under(&driver(place.path(), &clock), 0, &[TTL, TTL]).await;
+    list_under(&driver(place.path(), &clock), 1, &[TTL, 2 * TTL]).await;
+    assert_eq!(files(place.path()), over + living + 2);
     clock.advance(TTL).await;
 
     let (before, began) = (resident(), Instant::now());
@@ -71,7 +74,8 @@ async fn sweep(over: u64) {
         (all.examined, all.removed, all.failed),
         (over + living, over, 0)
     );
-    assert_eq!(files(place.path()), living);
+    // The index that lists somebody yet stays.
+    assert_eq!(files(place.path()), living + 1);
     let grown = most - before;
     assert!(grown < 16 * 1024, "a sweep took {grown} KiB");
 }
@@ -98,6 +102,24 @@ async fn fill(driver: &FileDriver, over: u64, living: u64) {
         driver.create(&key, req).await.expect("a session");
     });
     fill.await;
+}
+
+/// Fills the index of a subject with sessions that live so long.
+async fn list_under(driver: &FileDriver, subject: u8, ttls: &[Duration]) {
+    let subject = Subject::from_bytes([subject; Subject::LEN]);
+    let subjects = driver.subjects().expect("the facet");
+    for (session, ttl) in (0..).zip(ttls) {
+        let req = Reserve {
+            key: Key::from_bytes([session; Key::LEN]),
+            ttl: *ttl,
+            cap: None,
+        };
+        let reserved = subjects.reserve(&subject, req).await;
+        assert!(
+            matches!(reserved, Ok(Reserved::Done { .. })),
+            "{reserved:?}"
+        );
+    }
 }
 
 /// How many an operator's list shows, batch by batch; how far it is rises with each.

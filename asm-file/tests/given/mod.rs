@@ -14,7 +14,7 @@ pub(crate) const STEPS: usize = 12;
 pub(crate) const LOCKS: [usize; 3] = [2, 6, 8];
 
 const TTL: Duration = Duration::from_secs(3600);
-const KEY: Key = Key::from_bytes([0xa5; 16]);
+pub(crate) const KEY: Key = Key::from_bytes([0xa5; 16]);
 
 /// What can be seen of the one session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use asm_core::Broken;
 use asm_session::{LockMode, OnLockTimeout, SessionError, Sessions};
+use asm_testkit::{Chaos, Fault, Verb};
 use futures_util::FutureExt;
 
 use crate::world::{World, client, n, stored};
@@ -290,6 +291,59 @@ async fn an_optimistic_save_queues_for_a_lock_of_another_one() {
             .expect("free at once")
             .expect("there");
     }
+}
+
+#[tokio::test]
+async fn a_lock_that_was_taken_for_one_save_ends_with_it_also_when_it_fails() {
+    let sessions = World::new().sessions(LockMode::OnOpen);
+    let id = stored(&sessions).await;
+    let optimistic = sessions.with_mode(LockMode::Optimistic);
+    let mut optimist = optimistic.open(&id, &client()).await.expect("there");
+    let old: i64 = optimist.get_or("n", 0).expect("a number");
+    optimist.insert("n", &(old + 1)).expect("writable");
+    let mut holder = sessions.open(&id, &client()).await.expect("free");
+    let saving = tokio::spawn(async move { (optimist.close().await.map(drop), optimist) });
+    tokio::task::yield_now().await;
+    holder.add("n", 1).expect("fits");
+    holder.close().await.expect("stored");
+    let (saved, optimist) = saving.await.expect("no panic");
+    assert!(matches!(saved, Err(SessionError::Conflict(_))), "{saved:?}");
+    assert!(!optimist.is_locked());
+    let next = sessions.open(&id, &client()).now_or_never();
+    drop(next.expect("free at once").expect("there"));
+    drop(optimist);
+}
+
+#[tokio::test]
+async fn a_lock_that_was_taken_for_one_save_and_is_lost_before_it_is_taken_again() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::OnOpen);
+    let id = stored(&sessions).await;
+    let slow = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
+    let builder = world.builder_over(Arc::clone(&slow));
+    let builder = builder.lock_mode(LockMode::Optimistic);
+    let optimistic = builder.build().expect("sound");
+    let mut optimist = optimistic.open(&id, &client()).await.expect("there");
+    optimist.add("n", 1).expect("fits");
+    let mut holder = sessions.open(&id, &client()).await.expect("free");
+    let handle = sessions.by_handle(holder.handle());
+    let saving = tokio::spawn(async move { optimist.close().await.map(|_| optimist) });
+    while handle.inspect().await.expect("there").waiters.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Its save arrives when its lock is over, and somebody else has had it.
+    slow.layer().next(Verb::Save, Fault::Late(2 * HOLD));
+    holder.close().await.expect("unchanged");
+    world.clock.advance(HOLD).await;
+    let mut other = locked(&sessions, &id).await;
+    other.add("n", 10).expect("locked");
+    other.close().await.expect("stored");
+    world.clock.advance(HOLD).await;
+    let optimist = saving.await.expect("no panic").expect("saved");
+    assert!(!optimist.is_locked());
+    assert_eq!(n(&sessions, &id).await, 11);
+    let state = handle.inspect().await.expect("there");
+    assert!(state.holder.is_none(), "{state:?}");
 }
 
 #[tokio::test]

@@ -63,6 +63,29 @@ async fn a_save_whose_answer_was_lost_counts_once() {
 }
 
 #[tokio::test]
+async fn what_is_added_to_a_value_whose_save_had_no_answer_is_added_to_what_became_of_it() {
+    for (clears, expected) in [(false, 5 + 10 + 1), (true, 10 + 1)] {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+        let id = stored(&sessions).await;
+        let mut session = open(&sessions, &id).await;
+        if clears {
+            session.clear().expect("writable");
+        } else {
+            session.insert("n", &5).expect("writable");
+        }
+        driver.layer().next(Verb::Save, Fault::LostAnswer);
+        assert!(session.save().await.is_err());
+        session.add("n", 1).expect("fits");
+        let mut other = open(&sessions, &id).await;
+        other.add("n", 10).expect("fits");
+        other.close().await.expect("stored");
+        assert!(session.close().await.expect("resolved").written);
+        assert_eq!(n(&sessions, &id).await, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_save_that_did_not_arrive_is_sent_again() {
     let world = World::new();
     let (driver, sessions) = troubled(&world, LockMode::Optimistic);
@@ -139,6 +162,55 @@ async fn a_create_whose_answer_was_lost_is_one_session() {
         assert!(session.authenticated_at().is_some());
         assert_eq!(world.driver.sessions(), 1);
         assert_eq!(n(&sessions, &issued(&session)).await, 2, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_creation_is_in_doubt_goes_on_from_what_there_is() {
+    for arrived in [true, false] {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+        let mut session = sessions.create(&client()).expect("random");
+        session.insert("n", &1).expect("writable");
+        let fault = if arrived {
+            Fault::LostAnswer
+        } else {
+            Fault::Refused(ErrorKind::Timeout)
+        };
+        driver.layer().next(Verb::Create, fault);
+        assert!(session.save().await.is_err());
+        let never = Fault::Refused(ErrorKind::Unknown);
+        driver.layer().next(Verb::Create, never);
+        assert!(matches!(session.save().await, Err(error) if error.is_unknown()));
+
+        session.insert("m", &2).expect("writable");
+        assert!(session.close().await.expect("stored").written);
+        assert_eq!(world.driver.sessions(), 1);
+        let found = open(&sessions, &issued(&session)).await;
+        let n: Option<i64> = found.get("n").expect("a number");
+        assert_eq!(
+            (n, found.get("m").expect("a number")),
+            (arrived.then_some(1), Some(2))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_is_not_gone_on_with() {
+    for reads in ["refresh", "follow"] {
+        let world = World::new();
+        let (_, sessions) = troubled(&world, LockMode::Optimistic);
+        let id = stored(&sessions).await;
+        let mut session = open(&sessions, &id).await;
+        open(&sessions, &id).await.delete().await.expect("deleted");
+        let read = match reads {
+            "refresh" => session.refresh().await,
+            _ => session.follow().await,
+        };
+        assert!(
+            matches!(read, Err(SessionError::Deleted)),
+            "{reads}: {read:?}"
+        );
     }
 }
 
