@@ -269,8 +269,8 @@ impl RedisBuilder {
         self
     }
 
-    /// From which size on a record is written beside its place first and then moved there, in the
-    /// same round trip, so that it does not travel through a script: 1 KiB by default. From there on
+    /// Above which size in bytes a record is written beside its place first and then moved there, in
+    /// the same round trip, so that it does not travel through a script: 1 KiB by default. From there on
     /// that costs the server less: 10.9 µs for a save of 2 KiB instead of 12.9, and 25 for one of
     /// 64 KiB instead of 166 (Redis 7.0).
     pub fn stage_above(mut self, bytes: usize) -> Self {

@@ -372,3 +372,19 @@ impl Driver for RedisDriver {
 pub(crate) fn during(op: &'static str) -> impl Fn(Error) -> Error {
     move |error| error.during(op).by("redis")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_driver_shows_its_prefix_and_neither_server_nor_password() {
+        let builder = RedisDriver::builder().url("redis://:secret@db.example.org");
+        let driver = builder.prefix("shop").without_check().connect().await;
+        let shown = format!("{:?}", driver.expect("a driver"));
+        assert!(shown.contains(r#"prefix: "shop""#), "{shown}");
+        for hidden in ["secret", "example"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+}

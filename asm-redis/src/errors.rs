@@ -255,8 +255,6 @@ fn kind_of(error: &RedisError) -> ErrorKind {
         Kind::Server(Server::NoPerm) => ErrorKind::Denied,
         _ => match error.code() {
             Some("NOAUTH" | "WRONGPASS") => ErrorKind::Unauthenticated,
-            Some("NOPERM") => ErrorKind::Denied,
-            Some("LOADING") => ErrorKind::NotReady,
             Some("ERR")
                 if error
                     .detail()
@@ -275,11 +273,15 @@ mod tests {
 
     use super::*;
 
-    fn refused(text: &str) -> Failure {
+    fn answered(text: &str) -> ServerError {
         match parse_redis_value(format!("-{text}\r\n").as_bytes()) {
-            Ok(Value::ServerError(error)) => refusal(&error),
+            Ok(Value::ServerError(error)) => error,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn refused(text: &str) -> Failure {
+        refusal(&answered(text))
     }
 
     /// Whether it may go well later, of what is told to the caller.
@@ -366,9 +368,14 @@ mod tests {
         ];
         assert!(texts[0].contains("in time"), "{texts:?}");
         assert!(texts[1].contains("refuses connections"), "{texts:?}");
-        assert!(texts[2].contains("failed"), "{texts:?}");
+        assert!(
+            texts[2].contains("connection to the server failed"),
+            "{texts:?}"
+        );
         let later = [
             redis::ServerErrorKind::BusyLoading,
+            redis::ServerErrorKind::ClusterDown,
+            redis::ServerErrorKind::MasterDown,
             redis::ServerErrorKind::ReadOnly,
         ];
         for kind in later {
@@ -408,6 +415,15 @@ mod tests {
         }
     }
 
+    /// Some servers say so before they end the connection, and some just end it.
+    #[test]
+    fn a_server_without_a_connection_to_spare_may_have_one_later() {
+        let kind = |text| kind_of(&answered(text).into());
+        let full = kind("ERR max number of clients reached");
+        assert_eq!(full, ErrorKind::Unavailable);
+        assert_eq!(kind("ERR unknown command"), ErrorKind::Other);
+    }
+
     /// Each of those who wait for one connection is told why there is none, and none has sent
     /// anything.
     #[test]
@@ -427,6 +443,25 @@ mod tests {
         ];
         for (failure, expected) in cases {
             assert_eq!(told(another(failure)), expected);
+        }
+    }
+
+    #[test]
+    fn whoever_waited_is_told_what_the_server_answered() {
+        let common = Arc::new(refused("NOAUTH no"));
+        let mut cause: Option<&dyn std::error::Error> = None;
+        let error = Failure::for_another(common).into_error();
+        let mut causes = Vec::new();
+        cause.replace(&error);
+        while let Some(next) = cause {
+            causes.push(next.to_string());
+            cause = next.source();
+        }
+        for told in ["does not accept who we are", "the server answered NOAUTH"] {
+            assert!(
+                causes.iter().any(|cause| cause.contains(told)),
+                "{causes:?}"
+            );
         }
     }
 }

@@ -566,7 +566,10 @@ fn told(payload: &[u8]) -> Option<Told> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::access::Topology;
 
     #[test]
     fn only_what_scripts_publish_is_a_change() {
@@ -602,5 +605,49 @@ mod tests {
         assert!(known.covers(&Told::Created(looked)));
         assert!(!known.covers(&Told::Created(after)));
         assert!(!Known::default().covers(&Told::Created(before)));
+    }
+
+    /// Nobody connects.
+    fn hub() -> Arc<Hub> {
+        let client = redis::Client::open("redis://127.0.0.1").expect("a URL");
+        let (tally, patience) = (Arc::<Tally>::default(), Duration::from_secs(1));
+        let topology = Topology::One(client);
+        let runtime = Handle::current();
+        let links = Links::new(topology, 1, patience, runtime, Arc::clone(&tally));
+        let prefix = Prefix::new("asm").expect("a good prefix");
+        let hub = Hub::new(Arc::new(links), prefix, &[0; 8], true, patience, tally);
+        Arc::new(hub)
+    }
+
+    #[tokio::test]
+    async fn a_follower_is_told_of_what_its_look_did_not_show() {
+        let (hub, key, epoch) = (hub(), Key::from_bytes([1; 16]), Epoch::new(5));
+        let saved = |number| {
+            let op = OpId::from_bytes([9; 8]);
+            Change::Saved(Version { number, op })
+        };
+        let publish = |told: &[Told]| told.iter().for_each(|told| hub.publish(&key, *told));
+        let buffer = NonZeroUsize::MIN.saturating_add(9);
+        let [mut early, mut late] =
+            [(); 2].map(|()| hub.register(&key, buffer, &Handle::current()));
+        let [created, before, after] = [4, 4, 5].map(Timestamp::from_micros);
+        // Between the subscription and the look.
+        let meanwhile = [2, 3, 4].map(|number| Told::Change(saved(number), epoch));
+        publish(&[Told::Created(created)]);
+        publish(&meanwhile);
+        for (follower, number, looked) in [(&mut early, 1, before), (&mut late, 3, after)] {
+            follower.skip(Known {
+                number,
+                looked: Some(looked),
+            });
+        }
+        // After it, and one of it late, as in a cluster.
+        publish(&[3, 5].map(|number| Told::Change(saved(number), epoch)));
+        for (follower, numbers) in [(&mut early, &[2, 3, 4, 3, 5][..]), (&mut late, &[4, 5])] {
+            for number in numbers {
+                assert_eq!(follower.next(epoch).now_or_never(), Some(saved(*number)));
+            }
+            assert_eq!(follower.next(epoch).now_or_never(), None);
+        }
     }
 }

@@ -162,7 +162,18 @@ mod tests {
             cursor: 0x00ff_0000_0000_0001,
         };
         assert_eq!(Place::at(&place.cursor()), Some(place));
-        for foreign in [&b""[..], b"\0\0", b"\xff\xff\0\0\0\0\0\0\0\0", &[0; 11]] {
+        let behind_all = Place {
+            slot: SLOTS,
+            cursor: 0,
+        };
+        let behind_all = behind_all.cursor().0;
+        for foreign in [
+            &b""[..],
+            b"\0\0",
+            b"\xff\xff\0\0\0\0\0\0\0\0",
+            &[0; 11],
+            &behind_all,
+        ] {
             let foreign = Cursor(foreign.to_vec().into());
             assert_eq!(Place::at(&foreign), None, "{foreign:?}");
         }
@@ -177,5 +188,15 @@ mod tests {
         assert_eq!(rounded(part(5461, 1)), Some(500_000.0));
         assert_eq!(rounded(part(10923, 0)), Some(666_667.0));
         assert_eq!(part(7, 0), None);
+    }
+
+    /// It asks no server: one that is asked for nothing else need not be there.
+    #[tokio::test]
+    async fn a_driver_tells_how_far_a_list_has_come() {
+        let driver = RedisDriver::builder().without_check().connect().await;
+        let driver = driver.expect("a driver");
+        let half = Place { slot: 0, cursor: 1 };
+        assert_eq!(driver.progress(&half.cursor()), Some(0.5));
+        assert_eq!(driver.progress(&Cursor(Vec::new().into())), None);
     }
 }

@@ -68,6 +68,19 @@ struct Course {
 }
 
 impl Course {
+    fn new(slot: u16, end: Instant, may_repeat: bool) -> Self {
+        Self {
+            slot,
+            end,
+            may_repeat,
+            sending: Sending::default(),
+            asked: None,
+            broken: 0,
+            pause: PAUSE,
+            refused: None,
+        }
+    }
+
     fn is_over(&self) -> bool {
         Instant::now() >= self.end
     }
@@ -264,16 +277,7 @@ impl Links {
         may_repeat: bool,
         pack: impl Fn(Sending) -> Pipeline,
     ) -> Result<Vec<Value>> {
-        let mut course = Course {
-            slot,
-            end,
-            may_repeat,
-            sending: Sending::default(),
-            asked: None,
-            broken: 0,
-            pause: PAUSE,
-            refused: None,
-        };
+        let mut course = Course::new(slot, end, may_repeat);
         loop {
             self.tally.calls.add();
             let asked = course.asked.take();
@@ -386,12 +390,12 @@ impl Links {
                 return Err((place(), too_late(true)));
             }
         };
-        let refusals = values.iter().filter_map(|value| match value {
+        // The first says more than that of what was to follow it.
+        let refused = values.iter().find_map(|value| match value {
             Value::ServerError(error) => Some(errors::refusal(error)),
             _ => None,
         });
-        // A script that is not known says more than what was to follow it.
-        match refusals.min_by_key(|failure| !matches!(failure, Failure::NoScript)) {
+        match refused {
             None if asking => Ok(values.into_iter().skip(1).step_by(2).collect()),
             None => Ok(values),
             Some(failure) => Err((place(), failure)),
@@ -850,7 +854,153 @@ fn parse_slots(answer: &Value, own: &str) -> Option<Vec<(u16, u16, Address)>> {
 
 #[cfg(test)]
 mod tests {
+    use redis::{ConnectionAddr, RedisConnectionInfo};
+    use tokio::time::advance;
+
     use super::*;
+    use crate::access::Access;
+
+    const DEADLINE: Duration = Duration::from_secs(1);
+
+    fn links(topology: Topology) -> Arc<Links> {
+        let runtime = Handle::current();
+        let tally = Arc::default();
+        Arc::new(Links::new(topology, 1, DEADLINE, runtime, tally))
+    }
+
+    /// Nobody connects.
+    fn one() -> Arc<Links> {
+        let client = Client::open("redis://127.0.0.1").expect("a URL");
+        links(Topology::One(client))
+    }
+
+    fn later() -> Failed {
+        let error = Error::new(ErrorKind::NotReady, "the server loads its data");
+        (None, Failure::Later(error))
+    }
+
+    fn broken(sent: bool) -> Failed {
+        let error = Error::new(ErrorKind::Unavailable, "the connection failed");
+        (None, Failure::Broken { error, sent })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_now_is_tried_again_and_again_and_never_in_haste() {
+        let links = one();
+        let mut course = Course::new(0, links.end(), true);
+        let (began, mut pauses) = (Instant::now(), Vec::new());
+        let refused = loop {
+            let before = Instant::now();
+            match links.go_on(&mut course, later()).await {
+                Ok(()) => pauses.push(before.elapsed().as_millis()),
+                Err(error) => break error,
+            }
+            assert!(pauses.len() < 100, "{pauses:?}");
+        };
+        assert_eq!(refused.kind(), ErrorKind::NotReady);
+        assert_eq!(pauses[..6], [10, 20, 40, 80, 100, 100]);
+        // The next would come too late.
+        let left = DEADLINE - began.elapsed();
+        assert!(left <= LONGEST, "{left:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_a_refusal_is_told_of_what_cannot_have_happened() {
+        let links = one();
+        for (sent, kind) in [(false, ErrorKind::NotReady), (true, ErrorKind::Timeout)] {
+            let mut course = Course::new(0, links.end(), true);
+            let tried = links.go_on(&mut course, later()).await;
+            tried.expect("it is tried again");
+            advance(DEADLINE).await;
+            let failed = (None, too_late(sent));
+            let error = links.go_on(&mut course, failed).await;
+            assert_eq!(error.expect_err("it is over").kind(), kind);
+        }
+        assert_eq!(links.tally.timeouts.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_sent_again_three_times() {
+        let links = one();
+        let mut course = Course::new(0, links.end(), true);
+        for _ in 0..3 {
+            let resent = links.go_on(&mut course, broken(true)).await;
+            resent.expect("it is sent again");
+        }
+        let error = links.go_on(&mut course, broken(true)).await;
+        let error = error.expect_err("that was enough");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(links.tally.resends.get(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_have_happened_once_may_have_happened() {
+        let links = one();
+        let mut course = Course::new(0, links.end(), true);
+        for (sent, again) in [(false, false), (true, true), (false, true)] {
+            let resent = links.go_on(&mut course, broken(sent)).await;
+            resent.expect("it is sent again");
+            assert_eq!(course.sending.again, again);
+        }
+        // What must not happen twice is sent again only as long as it cannot have happened.
+        let mut course = Course::new(0, links.end(), false);
+        let resent = links.go_on(&mut course, broken(false)).await;
+        resent.expect("it is sent again");
+        let error = links.go_on(&mut course, broken(true)).await;
+        error.expect_err("it may have happened");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_know_what_it_was_just_told_is_left_alone() {
+        let links = one();
+        let mut course = Course::new(0, links.end(), true);
+        let unknown = || (None, Failure::NoScript);
+        let resent = links.go_on(&mut course, unknown()).await;
+        resent.expect("it is sent with its source");
+        assert!(course.sending.source);
+        let error = links.go_on(&mut course, unknown()).await;
+        assert_eq!(error.expect_err("no more").kind(), ErrorKind::Other);
+    }
+
+    #[tokio::test]
+    async fn the_nodes_of_a_cluster_are_listened_to_in_turn() {
+        let host = || "10.0.0.1".to_owned();
+        let nodes = [1, 2, 3].map(|port| ConnectionAddr::Tcp(host(), port));
+        let access = Access {
+            login: RedisConnectionInfo::default(),
+            tls: false,
+            insecure: false,
+            #[cfg(feature = "tls")]
+            certificates: None,
+            connect_timeout: DEADLINE,
+        };
+        let links = links(Topology::Cluster {
+            nodes: nodes.to_vec(),
+            access,
+        });
+        let ports = async || {
+            let mut ports = Vec::new();
+            for attempt in 0..5 {
+                let client = links.listener(attempt).await.expect("a node");
+                match client.get_connection_info().addr() {
+                    ConnectionAddr::Tcp(_, port) => ports.push(*port),
+                    other => panic!("{other:?}"),
+                }
+            }
+            ports
+        };
+        // Those that were named, until others are known.
+        assert_eq!(ports().await, [1, 2, 3, 1, 2]);
+        for port in [11, 12] {
+            links.node(Arc::new((host(), port)));
+        }
+        let ports = ports().await;
+        assert!(
+            ports[..2] == [11, 12] || ports[..2] == [12, 11],
+            "{ports:?}"
+        );
+        assert_eq!((ports[2], ports[3]), (ports[0], ports[1]));
+    }
 
     #[test]
     fn a_node_may_leave_its_own_host_out() {

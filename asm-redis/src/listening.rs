@@ -57,3 +57,37 @@ pub(crate) async fn hear(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn listening_is_tried_again_for_ever_and_never_in_haste() {
+        let began = Instant::now();
+        let mut tried = Vec::new();
+        let tries = again_and_again(|attempt, before| {
+            tried.push((attempt, before, began.elapsed().as_millis()));
+            assert!(attempt < 100, "without a pause");
+            // All fail but one.
+            async move { attempt == 6 }
+        });
+        let over = timeout(Duration::from_secs(5), tries).await;
+        over.expect_err("it goes on for ever");
+        let expected = [
+            (0, false, 0),
+            (1, false, 50),
+            (2, false, 250),
+            (3, false, 1250),
+            (4, false, 2250),
+            (5, false, 3250),
+            (6, false, 4250),
+            // There was a connection: soon again, and something may have been missed.
+            (7, true, 4300),
+            (8, true, 4500),
+        ];
+        assert_eq!(tried, expected);
+    }
+}

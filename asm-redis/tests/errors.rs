@@ -6,10 +6,10 @@ use std::{fs, time::Duration};
 
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
-use asm_servers::{Cluster, Sentinels, Server, until};
+use asm_servers::{Cluster, Direction, PATIENCE, Proxy, Sentinels, Server, until};
 use asm_testkit::{expect, given as make};
 use futures_util::future::join_all;
-use given::{beside, connected, run, verbs};
+use given::{beside, connected, run, until as until_async, verbs};
 
 /// Short, so that what is tried again until then is soon told.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -49,6 +49,51 @@ fn readonly_of_a_replica() {
             refused_at_last(kind, async || replica.delete(&key, make::log_out()).await),
         );
         assert_eq!(make::read(&master, &key).await.version, snapshot.version);
+        // One that a sentinel calls the master is not even read.
+        let sentinel = &group.sentinels()[0];
+        let (host, port) = ("127.0.0.1", group.servers()[1].port().to_string());
+        let call = ["SENTINEL", "MONITOR", "mistaken", host, &port, "3"];
+        sentinel.call::<()>(&call).expect("an answer");
+        let builder = RedisDriver::builder()
+            .sentinel("mistaken", [format!("redis://{}", sentinel.addr())])
+            .sentinel_credentials("", group.password());
+        let mistaken = connected(builder.deadline(DEADLINE).without_check()).await;
+        refused_at_last(kind, async || mistaken.open(&key, make::open()).await).await;
+    });
+}
+
+/// A sentinel that ends after the master has refused does not hide why.
+#[test]
+fn what_a_master_refuses_is_told_when_a_sentinel_ends() {
+    run(async {
+        let group = beside(|| Sentinels::start().expect("sentinels")).await;
+        let (silent, other) = (&group.sentinels()[0], &group.sentinels()[1]);
+        let silent = Proxy::start(silent.addr()).expect("a proxy");
+        silent.hold(Direction::ToClient);
+        let sentinels = [silent.url(), format!("redis://{}", other.addr())];
+        let builder = RedisDriver::builder()
+            .sentinel(Sentinels::MASTER, sentinels)
+            .sentinel_credentials("", group.password())
+            .credentials("bob", "wrong");
+        let builder = builder.connect_timeout(PATIENCE).deadline(PATIENCE);
+        let master = group.master().expect("a master");
+        let refuses = async || {
+            let log = master.call::<Vec<redis::Value>>(&["ACL", "LOG"]);
+            !log.expect("an answer").is_empty()
+        };
+        let ends = async {
+            until_async(refuses).await;
+            // Again and again: the connection that is meant may be about to come.
+            until_async(async || {
+                silent.drop_connections();
+                false
+            })
+            .await;
+        };
+        tokio::select! {
+            answer = builder.connect() => refused(answer, ErrorKind::Unauthenticated),
+            () = ends => unreachable!("it goes on"),
+        }
     });
 }
 

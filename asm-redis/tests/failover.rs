@@ -191,6 +191,53 @@ fn one_sentinel_that_answers_is_enough() {
     });
 }
 
+/// Nobody listens to sentinels for a driver that is gone.
+#[test]
+fn a_dropped_driver_leaves_the_sentinels() {
+    let group = Arc::new(Sentinels::start().expect("sentinels"));
+    run(async {
+        let listeners = async || {
+            let listeners = to(&group, |group| {
+                let list = ["CLIENT", "LIST", "TYPE", "PUBSUB"];
+                let lists = group.sentinels().iter().map(|sentinel| {
+                    let list = sentinel.call::<String>(&list).expect("an answer");
+                    list.lines().count()
+                });
+                lists.collect::<Vec<_>>()
+            });
+            listeners.await
+        };
+        let before = listeners().await;
+        let with_one: Vec<_> = before.iter().map(|count| count + 1).collect();
+        let driver = connected(given::on_sentinels(&group)).await;
+        until(async || listeners().await == with_one).await;
+        drop(driver);
+        let left = until(async || listeners().await == before);
+        timeout(PATIENCE, left).await.expect("nobody listens");
+    });
+}
+
+/// Where nodes cannot know how they are reached, they name ports alone: the host is the one that was
+/// asked.
+#[test]
+fn the_nodes_of_a_cluster_may_name_no_host() {
+    let cluster = Arc::new(Cluster::start().expect("a cluster"));
+    run(async {
+        to(&cluster, |cluster| {
+            let name = "cluster-preferred-endpoint-type";
+            for node in cluster.nodes() {
+                let set = ["CONFIG", "SET", name, "unknown-endpoint"];
+                node.call::<()>(&set).expect("set");
+            }
+        })
+        .await;
+        let driver = connected(given::on_cluster(&cluster)).await;
+        for _ in 0..10 {
+            make::stored(&driver).await;
+        }
+    });
+}
+
 /// A node that was taken out of its cluster, and that a driver is still told of, knows no slots: the
 /// others are asked.
 #[test]

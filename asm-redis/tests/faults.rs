@@ -4,17 +4,18 @@
 mod given;
 
 use std::{
-    num::NonZeroUsize,
+    num::{NonZeroU32, NonZeroUsize},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
 
 use asm_core::*;
 use asm_redis::{RedisBuilder, RedisDriver};
-use asm_servers::{Cluster, Direction, Fate, Proxy, Sentinels, Server};
+use asm_servers::{Cluster, Direction, Fate, PATIENCE, Proxy, Sentinels, Server};
 use asm_testkit::{cancel_at, expect, given as make};
 use futures_util::{
     StreamExt,
@@ -25,7 +26,10 @@ use given::{
     ledger::{Counter, Found, Ledger, Outcome},
     quantile, run, run_in_still_time,
 };
-use tokio::{task::yield_now, time};
+use tokio::{
+    task::yield_now,
+    time::{self, timeout},
+};
 
 const TASKS: u64 = 8;
 
@@ -80,6 +84,36 @@ fn every_call_ends_when_a_cluster_is_stopped() {
     });
 }
 
+/// The master of some slots is gone, and nobody says who has them now.
+#[test]
+fn every_call_ends_when_one_of_a_cluster_is_gone_and_the_rest_stopped() {
+    run_in_still_time(async {
+        let cluster = beside(|| Cluster::start().expect("a cluster")).await;
+        // The deadline of a call comes first.
+        let builder = given::on_cluster(&cluster);
+        let calls = Calls::prepare(builder, 10 * DEADLINE, 3).await;
+        let name = format!("asm:{{{}}}", calls.counters[0].key);
+        let slot = cluster.slot_of(&name).expect("a slot");
+        let gone = cluster.owner(slot).expect("an owner");
+        let others = (0..cluster.nodes().len()).filter(|node| *node != gone);
+        for other in others {
+            cluster.nodes()[other].stop().expect("a signal");
+        }
+        cluster.nodes()[gone].kill().expect("a signal");
+        // The end of its connections is seen before time stands.
+        for _ in 0..1_000 {
+            yield_now().await;
+        }
+        calls.all_end().await;
+    });
+}
+
+/// What one part of a call took is missing to those that follow.
+#[test]
+fn a_call_of_several_parts_has_one_deadline() {
+    run_in_still_time(stall_at_each_part());
+}
+
 #[test]
 #[ignore = "takes minutes: ten thousand calls, in every way and topology"]
 fn ten_thousand_calls_end_when_nothing_answers() {
@@ -127,6 +161,12 @@ fn a_refusal_of_what_was_sent_again_leaves_it_open() {
 #[test]
 fn a_lock_that_is_broken_by_force_is_broken_once() {
     run(break_by_force());
+}
+
+/// Whoever gave up on an attempt, and released it, is not given the lock when the attempt arrives.
+#[test]
+fn an_attempt_that_arrives_after_its_release_takes_no_lock() {
+    run(release_before_it_arrives());
 }
 
 /// Whoever copies keys may leave their lifetimes behind. Such a session is counted, and the next save
@@ -580,7 +620,7 @@ async fn half_open(rounds: u32, sessions: usize) {
     let proxy = Proxy::start(server.addr()).expect("a proxy");
     for direction in [Direction::ToServer, Direction::ToClient] {
         let builder = RedisDriver::builder().url(proxy.url());
-        let calls = Calls::prepare(builder, sessions).await;
+        let calls = Calls::prepare(builder, DEADLINE * 3 / 4, sessions).await;
         for _ in 0..rounds {
             proxy.hold(direction);
             let mut late = calls.all_end().await;
@@ -620,24 +660,65 @@ async fn break_by_force() {
     let driver = connected(on(proxy.url())).await;
     let direct = connected(on(server.url())).await;
     let (key, snapshot) = make::stored(&direct).await;
-    let (_, first) = make::held(&direct, &key, &snapshot).await;
-    let waiting = [1, 2].map(|_| {
+    let (token, first) = make::held(&direct, &key, &snapshot).await;
+    expect::renewed(direct.renew(&key, &token, LEFT_BEHIND).await);
+    let mut waiting = Vec::new();
+    // The first of them is woken by the answer, which is lost: it has to look by itself.
+    for waiter in [&driver, &direct] {
         let wish = LockWish {
             wait: LEFT_BEHIND,
             ..make::wish(&snapshot)
         };
-        let direct = direct.clone();
-        tokio::spawn(async move { direct.acquire(&key, wish).await })
-    });
-    given::until(async || given::waiters(&direct, &key).await == waiting.len()).await;
+        let waiter = waiter.clone();
+        let task = tokio::spawn(async move { waiter.acquire(&key, wish).await });
+        waiting.push(task);
+        given::until(async || given::waiters(&direct, &key).await == waiting.len()).await;
+    }
     lose_the_first_answer(&proxy, || {});
     let broken = driver.break_lock(&key, None).await;
     let error = broken.expect_err("whether it happened is not known");
     assert!(error.is_retryable(), "{error:?}");
+    let next = timeout(PATIENCE, waiting.remove(0)).await;
+    let next = next.expect("long before it would look anyway");
+    assert_eq!(expect::held(next.expect("a task")).get(), first.get() + 1);
     let state = direct.inspect(&key).await.expect("a look");
-    let fence = state.holder.expect("the next one").fence;
-    assert_eq!((fence.get(), state.waiters.len()), (first.get() + 1, 1));
+    assert_eq!(state.waiters.len(), 1);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+async fn release_before_it_arrives() {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    let builder = RedisDriver::builder().url(proxy.url());
+    let driver = connected(builder.deadline(DEADLINE)).await;
+    let direct = given::driver(&server).await;
+    let (key, snapshot) = make::stored(&direct).await;
+    let mut sent = false;
+    proxy.decide(move |command| {
+        let first = command.is("EVALSHA") && !std::mem::replace(&mut sent, true);
+        if first { Fate::Late } else { Fate::Pass }
+    });
+    let attempt = make::attempt(&snapshot);
+    let token = attempt.claim.token;
+    let unanswered = driver.acquire(&key, attempt).await;
+    expect::failure(unanswered, ErrorKind::Timeout);
+    let released = loop {
+        match driver.release(&key, &token).await {
+            Err(error) if error.is_retryable() => {}
+            released => break released,
+        }
+    };
+    expect::exactly(released, &Released::NotHeld);
+    let scripts = || {
+        let stats = server.command_stats().expect("an answer");
+        let mut calls = stats.iter().filter(|(name, _)| name == "evalsha");
+        calls.next().map_or(0, |(_, calls)| *calls)
+    };
+    let before = scripts();
+    proxy.resume();
+    given::until(async || scripts() > before).await;
+    let state = direct.inspect(&key).await.expect("a look");
+    assert_eq!(state, LockState::default());
 }
 
 async fn lose_lifetimes() {
@@ -730,19 +811,26 @@ async fn listen_half_open() {
         };
         let changes = expect::live(feed.subscribe(key, subscribe).await);
         let before = proxy.counts().connections;
+        // Both ways, so that the next one does not listen before all is over.
         proxy.hold(Direction::ToClient);
+        proxy.hold(Direction::ToServer);
         // Nobody but the one who listens makes another.
-        given::until(async || proxy.counts().connections > before).await;
+        let again = given::until(async || proxy.counts().connections > before);
+        timeout(PATIENCE, again).await.expect("it is given up");
         changes
+    };
+    let next = async |changes: &mut ChangeStream| {
+        let told = timeout(PATIENCE, changes.next()).await;
+        told.expect("whoever follows is told")
     };
     let (key, snapshot) = make::stored(&direct).await;
     let mut changes = unheard(&key, &snapshot).await;
     proxy.resume();
-    let told = changes.next().await;
+    let told = next(&mut changes).await;
     assert!(matches!(told, Some(Change::Lagged(_))), "{told:?}");
     expect::written(direct.save(&key, make::save(&snapshot, "told")).await);
     loop {
-        match changes.next().await {
+        match next(&mut changes).await {
             Some(Change::Lagged(_)) => {}
             Some(Change::Saved(_)) => break,
             other => panic!("{other:?}"),
@@ -764,10 +852,10 @@ async fn listen_half_open() {
             expect::written(direct.save(&key, login).await);
         }
         proxy.resume();
-        let mut told = changes.next().await;
+        let mut told = next(&mut changes).await;
         assert!(matches!(told, Some(Change::Lagged(_))), "{told:?}");
         while let Some(Change::Lagged(_)) = told {
-            told = changes.next().await;
+            told = next(&mut changes).await;
         }
         assert_eq!(told, Some(Change::Ended), "logs_out: {logs_out}");
     }
@@ -775,7 +863,7 @@ async fn listen_half_open() {
 
 /// Every call ends by itself when nobody answers, and whatever it did shows once when they do.
 async fn silence(builder: RedisBuilder, servers: &[&Server], rounds: u32, sessions: usize) {
-    let calls = Calls::prepare(builder, sessions).await;
+    let calls = Calls::prepare(builder, DEADLINE * 3 / 4, sessions).await;
     for _ in 0..rounds {
         for server in servers {
             server.stop().expect("a signal");
@@ -786,6 +874,131 @@ async fn silence(builder: RedisBuilder, servers: &[&Server], rounds: u32, sessio
         }
         calls.are_resolved().await;
         report("stopped", &mut late);
+    }
+}
+
+/// Each of the calls that have several parts is made again and again: one part after the other is not
+/// answered, and those before it have taken most of the time.
+async fn stall_at_each_part() {
+    let server = beside(|| Server::start().expect("a server")).await;
+    let proxy = Proxy::start(server.addr()).expect("a proxy");
+    // Whoever listens asks for no sign of life meanwhile.
+    let builder = RedisDriver::builder().url(proxy.url()).recheck(LEFT_BEHIND);
+    let driver = connected(builder.deadline(Parts::DEADLINE)).await;
+    let direct = given::driver(&server).await;
+    let (key, snapshot) = make::stored(&direct).await;
+    name_fields(&direct, &key, &snapshot, 1_500).await;
+    let changes = driver.changes().expect("the facet");
+    let subjects = driver.subjects().expect("the facet");
+    let inventory = driver.inventory().expect("the facet");
+    let subscribe = || Subscribe {
+        epoch: snapshot.stamp.epoch,
+        buffer: NonZeroUsize::MIN,
+    };
+    // It has its connection.
+    drop(expect::live(changes.subscribe(&key, subscribe()).await));
+    let reserve = || Reserve {
+        key: make::key(),
+        ttl: make::TTL,
+        cap: Some(NonZeroU32::MIN),
+    };
+    // Whose only session was never stored.
+    let subject = async || {
+        let (subject, index) = (make::subject(), direct.subjects().expect("the facet"));
+        let reserved = index.reserve(&subject, reserve()).await;
+        reserved.expect("a place");
+        subject
+    };
+    let parts = Parts::of(&proxy);
+    let many = vec![key; 1_001];
+    parts.stall(2, changes.subscribe(&key, subscribe())).await;
+    parts.stall(2, inventory.field_names(&key)).await;
+    parts
+        .stall(2, subjects.forget(&make::subject(), many))
+        .await;
+    for stalled in 2..=3 {
+        parts.stall(stalled, subjects.list(&subject().await)).await;
+    }
+    for stalled in 2..=5 {
+        parts
+            .stall(stalled, subjects.reserve(&subject().await, reserve()))
+            .await;
+    }
+}
+
+async fn name_fields(driver: &RedisDriver, key: &Key, snapshot: &Snapshot, count: usize) {
+    let fields = driver.fields().expect("the facet");
+    let writes = (0..count).map(|number| {
+        let write = FieldWrite {
+            name: FieldName::new(format!("n{number}")).expect("a name"),
+            epoch: snapshot.stamp.epoch,
+            op: make::op(),
+            resend: None,
+            change: FieldChange::Incr(1),
+        };
+        fields.write_field(key, write)
+    });
+    for written in join_all(writes).await {
+        expect::number(written);
+    }
+}
+
+/// The parts of a call, as a proxy sees them: they wait there for what is to become of them.
+struct Parts {
+    seen: Arc<Mutex<mpsc::Receiver<()>>>,
+    fates: mpsc::Sender<Fate>,
+}
+
+impl Parts {
+    /// Long enough for the parts that are answered, on any machine.
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    fn of(proxy: &Proxy) -> Self {
+        let (see, seen) = mpsc::channel();
+        let (fates, fate) = mpsc::channel();
+        proxy.decide(move |command| {
+            let parts = ["EVALSHA", "GETRANGE", "HSCAN", "SUBSCRIBE"];
+            if !parts.iter().any(|part| command.is(part)) || see.send(()).is_err() {
+                return Fate::Pass;
+            }
+            fate.recv().unwrap_or(Fate::Pass)
+        });
+        Self {
+            seen: Arc::new(Mutex::new(seen)),
+            fates,
+        }
+    }
+
+    /// Makes a call. The parts before this one take nine tenths of the time together, and this one is
+    /// not answered.
+    async fn stall<T: std::fmt::Debug>(&self, part: u32, call: impl Future<Output = Result<T>>) {
+        time::pause();
+        let began = time::Instant::now();
+        let fates = async {
+            for _ in 1..part {
+                self.part().await;
+                time::advance(Self::DEADLINE * 9 / 10 / (part - 1)).await;
+                self.fates.send(Fate::Pass).expect("it waits");
+            }
+            self.part().await;
+            self.fates.send(Fate::NoAnswer).expect("it waits");
+        };
+        let (answer, ()) = future::join(call, fates).await;
+        let took = began.elapsed();
+        time::resume();
+        expect::failure(answer, ErrorKind::Timeout);
+        let late = took.checked_sub(Self::DEADLINE);
+        assert!(late.is_some_and(|late| late <= TICKS), "{part}: {took:?}");
+    }
+
+    /// The next has come. Time stands still until then.
+    async fn part(&self) {
+        let seen = Arc::clone(&self.seen);
+        let next = beside(move || {
+            let seen = seen.lock().expect("whole");
+            seen.recv_timeout(PATIENCE)
+        });
+        next.await.expect("a part of the call");
     }
 }
 
@@ -820,14 +1033,14 @@ struct Calls {
 }
 
 impl Calls {
-    async fn prepare(builder: RedisBuilder, sessions: usize) -> Self {
+    async fn prepare(builder: RedisBuilder, connect_timeout: Duration, sessions: usize) -> Self {
         let patient = connected(builder.clone().deadline(make::WAIT)).await;
         let mut counters = Vec::new();
         for _ in 0..sessions {
             counters.push(Counter::create(&patient).await);
         }
         let builder = builder.deadline(DEADLINE);
-        let builder = builder.connect_timeout(DEADLINE * 3 / 4).without_check();
+        let builder = builder.connect_timeout(connect_timeout).without_check();
         let driver = connected(builder).await;
         // Its connections are there before nobody answers.
         for Counter { key, .. } in &counters {

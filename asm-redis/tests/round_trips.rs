@@ -56,6 +56,27 @@ fn each_verb_of_the_record_is_one_round_trip() {
     });
 }
 
+/// Beside its place, so that it does not travel through a script.
+#[test]
+fn a_record_above_a_kibibyte_goes_ahead_of_its_script() {
+    run(async {
+        let counted = Counted::start().await;
+        let driver = &counted.driver;
+        for (size, ahead) in [(100, 0), (1024, 0), (1025, 1), (64 << 10, 1)] {
+            let key = make::key();
+            let create = make::create(make::bytes(size));
+            let (created, counts) = counted.counting(driver.create(&key, create)).await;
+            expect::created(created);
+            assert_eq!(counts.of("SET"), ahead, "{size}: {counts:?}");
+            let snapshot = make::read(driver, &key).await;
+            let save = make::save(&snapshot, make::bytes(size));
+            let (written, counts) = counted.counting(driver.save(&key, save)).await;
+            expect::written(written);
+            assert_eq!(counts.of("SET"), ahead, "{size}: {counts:?}");
+        }
+    });
+}
+
 #[test]
 fn each_verb_of_the_lock_is_one_round_trip() {
     run(async {
@@ -265,6 +286,8 @@ impl Counted {
             let (answer, counts) = self.counting(call).await;
             assert_eq!(counts.round_trips, 1, "{caller}: {counts:?}");
             assert_eq!(counts.connections, 0, "{caller}: {counts:?}");
+            // Nor does anything go on behind it.
+            assert_eq!(self.driver.counters().under_way, 0, "{caller}");
             answer
         }
     }

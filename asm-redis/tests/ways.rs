@@ -75,32 +75,50 @@ fn a_user_without_channels_hands_locks_on() {
         server.change("resetchannels");
         let error = server.driver().await.expect_err("it may not publish");
         assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
-        let builder = || server.builder().without_notifications();
-        let (driver, other) = (connected(builder()).await, connected(builder()).await);
-        let (key, snapshot) = make::stored(&driver).await;
-        let (token, first) = make::held(&driver, &key, &snapshot).await;
-        let (one, two) = (make::wish(&snapshot), make::wish(&snapshot));
-        let tokens = [one.claim.token, two.claim.token];
-        let mut waiting = Vec::new();
-        for wish in [one, two] {
-            let other = other.clone();
-            waiting.push(tokio::spawn(async move { other.acquire(&key, wish).await }));
-            until(async || waiters(&driver, &key).await == waiting.len()).await;
-        }
-        // The first comes after a save that releases, the second after a release.
-        let save = make::save_and_release(token, &snapshot, "saved");
-        let version = expect::written(driver.save(&key, save).await);
-        let mut fences = vec![first];
-        for (waiter, token) in waiting.into_iter().zip(tokens) {
-            fences.push(expect::held(waiter.await.expect("a task")));
-            expect::exactly(other.release(&key, &token).await, &Released::Done);
-        }
-        assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
-        let found = make::read(&driver, &key).await;
-        assert_eq!((found.version, found.data), (version, "saved".into()));
-        let state = driver.inspect(&key).await.expect("a look");
-        assert_eq!(state, LockState::default());
+        deaf_drivers_hand_locks_on(|| server.builder().without_notifications()).await;
     });
+}
+
+/// A pool has no connection that can listen.
+#[cfg(feature = "deadpool")]
+#[test]
+fn a_pool_without_anybody_to_listen_to_hands_locks_on() {
+    run(async {
+        let server = beside(|| Server::start().expect("a server")).await;
+        let pool = deadpool_redis::Config::from_url(server.url());
+        let pool = pool.create_pool(Some(deadpool_redis::Runtime::Tokio1));
+        let pool = pool.expect("a pool");
+        deaf_drivers_hand_locks_on(|| RedisDriver::from_pool(pool.clone())).await;
+    });
+}
+
+/// A waiter looks for itself, and there is no feed.
+async fn deaf_drivers_hand_locks_on(builder: impl Fn() -> RedisBuilder) {
+    let (driver, other) = (connected(builder()).await, connected(builder()).await);
+    assert!(driver.changes().is_none());
+    let (key, snapshot) = make::stored(&driver).await;
+    let (token, first) = make::held(&driver, &key, &snapshot).await;
+    let (one, two) = (make::wish(&snapshot), make::wish(&snapshot));
+    let tokens = [one.claim.token, two.claim.token];
+    let mut waiting = Vec::new();
+    for wish in [one, two] {
+        let other = other.clone();
+        waiting.push(tokio::spawn(async move { other.acquire(&key, wish).await }));
+        until(async || waiters(&driver, &key).await == waiting.len()).await;
+    }
+    // The first comes after a save that releases, the second after a release.
+    let save = make::save_and_release(token, &snapshot, "saved");
+    let version = expect::written(driver.save(&key, save).await);
+    let mut fences = vec![first];
+    for (waiter, token) in waiting.into_iter().zip(tokens) {
+        fences.push(expect::held(waiter.await.expect("a task")));
+        expect::exactly(other.release(&key, &token).await, &Released::Done);
+    }
+    assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
+    let found = make::read(&driver, &key).await;
+    assert_eq!((found.version, found.data), (version, "saved".into()));
+    let state = driver.inspect(&key).await.expect("a look");
+    assert_eq!(state, LockState::default());
 }
 
 /// A server serves nobody else while it looks through a batch, however large a batch is wished for.

@@ -80,6 +80,9 @@ pub enum Fate {
     LoseAnswer,
     /// It arrives and is run; neither its answer nor any other comes after it, on this connection.
     NoAnswer,
+    /// It arrives after [`Proxy::resume`], also when its client has gone by then; so does what comes
+    /// along with it or after it on its connection.
+    Late,
 }
 
 /// A command on its way.
@@ -121,6 +124,7 @@ struct Inner {
     ways: [Way; 2],
     next: AtomicU64,
     drops: Notify,
+    resumes: Notify,
 }
 
 /// One direction, for all connections.
@@ -224,6 +228,7 @@ impl Proxy {
         for way in &self.inner.ways {
             way.held.send_replace(false);
         }
+        self.inner.resumes.notify_waiters();
     }
 
     /// Ends every connection that there is.
@@ -312,6 +317,7 @@ impl Inner {
             ways: [way(), way()],
             next: AtomicU64::new(0),
             drops: Notify::new(),
+            resumes: Notify::new(),
         }
     }
 
@@ -375,7 +381,11 @@ impl Inner {
                 let command = Command {
                     arguments: &arguments,
                 };
-                let fate = (locked(&self.decide))(&command);
+                let mut fate = (locked(&self.decide))(&command);
+                if fate == Fate::Late {
+                    self.resumes.notified().await;
+                    fate = Fate::Pass;
+                }
                 if fate == Fate::Lose {
                     return self
                         .forward(Direction::ToServer, &mut to, &bytes[..seen])

@@ -135,6 +135,32 @@ fn no_answer_leaves_the_connection_open() {
 }
 
 #[test]
+fn what_is_late_arrives_after_its_client_has_gone() {
+    let (server, proxy) = started();
+    let mut client = client(&proxy);
+    proxy.decide(|command| match command.is("SET") {
+        true => Fate::Late,
+        false => Fate::Pass,
+    });
+    client
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .expect("a timeout");
+    let silence: RedisResult<()> = client.set("a", 1);
+    assert!(silence.expect_err("no answer").is_timeout());
+    drop(client);
+    // Others are not held up.
+    let mut other = self::client(&proxy);
+    let found: Option<u64> = other.get("a").expect("an answer");
+    assert_eq!(found, None);
+    proxy.resume();
+    until("the command", || match server.call::<u64>(&["GET", "a"]) {
+        Ok(1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .expect("it arrives after all");
+}
+
+#[test]
 fn drops_all_connections() {
     let (_server, proxy) = started();
     let mut clients: Vec<_> = (0..3).map(|_| client(&proxy)).collect();
