@@ -181,3 +181,32 @@ pub struct Due {
     /// Where to go on. `None` at the end.
     pub next: Option<Cursor>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Plain;
+
+    #[async_trait]
+    impl Scan for Plain {
+        async fn due(&self, _: Option<Cursor>, _: NonZeroUsize) -> Result<Due> {
+            Ok(Due::default())
+        }
+    }
+
+    #[async_trait]
+    impl Census for Plain {
+        async fn alive(&self, _: Option<Cursor>, _: NonZeroUsize) -> Result<Listed> {
+            Ok(Listed::default())
+        }
+    }
+
+    #[test]
+    fn who_cannot_tell_how_far_it_is_says_nothing() {
+        let at = Cursor(Vec::new().into());
+        assert_eq!(Scan::progress(&Plain, &at), None);
+        assert_eq!(Census::progress(&Plain, &at), None);
+    }
+}

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use asm_core::{
-    Created, Cursor, Driver, ErrorKind, FieldChange, FieldName, FieldWrite, Guard, ListStep,
+    Created, Cursor, Driver, ErrorKind, FieldChange, FieldName, FieldWrite, Guard, Key, ListStep,
     LockStore, Reserve, Reserved, Save, SessionStore, Subject, Subscribe, SweepStep, Written,
 };
 use asm_memory::{MemoryBuilder, MemoryDriver};
@@ -148,6 +148,7 @@ async fn an_index_that_does_not_fit_is_refused() {
     let (first, _) = driver(|builder| builder);
     reserve(&first).await.expect("there is room");
     let weight = first.bytes();
+    assert!(weight > Key::LEN, "an entry names a session, at least");
     let (driver, _) = driver(|builder| builder.max_bytes(3 * weight));
     for _ in 0..3 {
         reserve(&driver).await.expect("there is room");
