@@ -218,3 +218,47 @@ impl fmt::Display for ValueError {
 }
 
 impl std::error::Error for ValueError {}
+
+#[cfg(test)]
+mod tests {
+    use asm_core::Error;
+
+    use super::*;
+
+    fn store(kind: ErrorKind) -> SessionError {
+        Error::new(kind, "why").into()
+    }
+
+    #[test]
+    fn a_retry_helps_against_those_who_wait_and_a_store_that_is_away() {
+        for (error, helps) in [
+            (SessionError::LockTimeout, true),
+            (SessionError::QueueFull, true),
+            (store(ErrorKind::Unavailable), true),
+            (store(ErrorKind::Corrupt), false),
+            (store(ErrorKind::Unknown), false),
+            (SessionError::LockLost, false),
+            (SessionError::Deleted, false),
+        ] {
+            assert_eq!(error.is_retryable(), helps, "{error:?}");
+            let unknown =
+                matches!(&error, SessionError::Store(it) if it.kind() == ErrorKind::Unknown);
+            assert_eq!(error.is_unknown(), unknown, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_failed_is_named_and_not_shown() {
+        let error = |action| SessionError::Value {
+            key: "cart".to_owned(),
+            action,
+            source: ValueError("why".to_owned()),
+        };
+        let shown = [ValueAction::Encoded, ValueAction::Decoded].map(|it| error(it).to_string());
+        let expected = [
+            "the value of \"cart\" could not be encoded",
+            "the value of \"cart\" could not be decoded",
+        ];
+        assert_eq!(shown, expected);
+    }
+}

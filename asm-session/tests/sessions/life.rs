@@ -307,3 +307,41 @@ async fn opens_saves_bytes_and_waits_are_counted() {
     assert_eq!(counters.lock_waits, 1);
     assert_eq!(counters.lock_wait_micros, 2_000_000);
 }
+
+#[tokio::test]
+async fn a_lifetime_of_its_own_is_told_before_the_save_and_after() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = sessions.open(&id, &client()).await.expect("there");
+    assert_eq!(session.lifetime(), None);
+    session.set_lifetime(HOUR).expect("writable");
+    assert_eq!(session.lifetime(), Some(HOUR));
+    session.close().await.expect("stored");
+    let mut session = sessions.open(&id, &client()).await.expect("there");
+    assert_eq!(session.lifetime(), Some(HOUR));
+    session.set_lifetime(None).expect("writable");
+    assert_eq!(session.lifetime(), None);
+}
+
+#[test]
+fn how_long_sessions_live_is_told() {
+    let builder = World::new().builder().lifetimes(Lifetimes::aal2());
+    let sessions = builder.build().expect("a sound set-up");
+    assert_eq!(*sessions.lifetimes(), Lifetimes::aal2());
+}
+
+/// Whoever watches or reads fields of a session is told that it is gone.
+#[tokio::test]
+async fn a_session_that_was_deleted_meanwhile_is_neither_watched_nor_read() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut watching = sessions.open(&id, &client()).await.expect("there");
+    let mut reading = sessions.open(&id, &client()).await.expect("there");
+    let mut deleting = sessions.open(&id, &client()).await.expect("there");
+    deleting.delete().await.expect("deleted");
+    let watched = watching.watch(NonZeroUsize::MIN).await.map(drop);
+    assert!(matches!(watched, Err(SessionError::Deleted)), "{watched:?}");
+    let mut fields = reading.fields().expect("the facet");
+    let read = fields.get("clicks").await.map(drop);
+    assert!(matches!(read, Err(SessionError::Deleted)), "{read:?}");
+}
