@@ -356,26 +356,34 @@ async fn what_only_its_client_opens_is_copied_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_copy_goes_on_where_it_was_broken_off() {
-    for to in places::all().await {
-        let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
+async fn a_copy_tells_how_far_it_is_and_goes_on_where_it_was_broken_off() {
+    for place in places::all().await {
+        let (from, copies) = (plain(place.driver()), plain(Place::memory().driver()));
         for number in 0..2000 {
             stored(&from, &number.to_string()).await;
         }
-        let (mut at, mut copied, mut steps) = (None, 0, 0);
+        let (mut at, mut copied, mut steps, mut done) = (None, 0, 0, Vec::new());
         loop {
             let batch = NonZeroUsize::new(100).expect("not zero");
             let step = from.copy_to(&copies, at, batch, |_| ControlFlow::Break(()));
             let step = step.await.expect("a batch");
             copied += step.copied;
             steps += 1;
+            done.extend(step.done);
             match step.next {
                 Some(next) => at = Some(next),
                 None => break,
             }
         }
-        assert_eq!(copied, 2000, "{}", to.name);
-        assert!(steps > 3, "{steps}");
+        assert_eq!(copied, 2000, "{}", place.name);
+        assert!(steps > 3, "{}: {steps}", place.name);
+        // Memory cannot tell before the end.
+        if place.name != "memory" {
+            assert!(done.len() == steps && done.is_sorted(), "{done:?}");
+            let halfway = |done: &f64| (0.25..0.75).contains(done);
+            assert!(done.iter().any(halfway), "{}: {done:?}", place.name);
+        }
+        assert_eq!(done.last(), Some(&1.0), "{}", place.name);
     }
 }
 

@@ -310,3 +310,36 @@ async fn a_refresh_forgets_also_what_was_changed_beside_the_entries() {
     let saved = session.close().await.expect("nothing to store");
     assert_eq!(saved.id, None);
 }
+
+/// What a session saved itself is what it knows from then on, however it asked for it before.
+#[tokio::test]
+async fn a_session_is_in_no_conflict_with_its_own_saves() {
+    let asked: [fn(&Session); 3] = [
+        |session| assert!(session.get::<i64>("n").expect("a number").is_some()),
+        |session| assert!(session.contains_key("n") && !session.contains_key("new")),
+        |session| assert_eq!(session.keys().count(), 1),
+    ];
+    for (way, ask) in asked.into_iter().enumerate() {
+        let sessions = World::new().sessions(LockMode::Optimistic);
+        let (id, mut session, mut other) = two(&sessions).await;
+        ask(&session);
+        for turn in 1..4 {
+            session.insert("n", &turn).expect("writable");
+            session.insert("new", &turn).expect("writable");
+            session.save().await.expect("stored");
+            // So that the next save is of something newer.
+            other.insert("others", &turn).expect("writable");
+            other.save().await.expect("merged");
+        }
+        session.remove("n").expect("writable");
+        session.remove("new").expect("writable");
+        session.save().await.expect("merged");
+        other.insert("others", &4).expect("writable");
+        other.save().await.expect("merged");
+        session.insert("n", &5).expect("writable");
+        session.insert("new", &5).expect("writable");
+        let saved = session.close().await;
+        saved.unwrap_or_else(|error| panic!("asked in way {way}: {error}"));
+        assert_eq!(n(&sessions, &id).await, 5);
+    }
+}
