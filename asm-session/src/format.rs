@@ -331,6 +331,14 @@ mod tests {
 
     use super::*;
 
+    /// What is stored names its format for ever.
+    #[test]
+    fn a_format_is_named_as_it_always_was() {
+        assert_eq!(Json.tag(), b'j');
+        #[cfg(feature = "msgpack")]
+        assert_eq!(MessagePack.tag(), b'm');
+    }
+
     #[derive(Debug, Serialize, Deserialize, PartialEq)]
     struct Cart {
         items: BTreeMap<String, Vec<(u32, i64)>>,

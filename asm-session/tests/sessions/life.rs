@@ -345,3 +345,30 @@ async fn a_session_that_was_deleted_meanwhile_is_neither_watched_nor_read() {
     let read = fields.get("clicks").await.map(drop);
     assert!(matches!(read, Err(SessionError::Deleted)), "{read:?}");
 }
+
+#[tokio::test]
+async fn a_client_that_says_what_it_is_changes_the_kind_and_one_that_does_not_leaves_it() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let of_kind = |kind| Client {
+        kind,
+        ..Client::default()
+    };
+    let mut session = sessions
+        .create(&of_kind(ClientKind::Human))
+        .expect("random");
+    session.insert("n", &0).expect("writable");
+    session.close().await.expect("stored");
+    let id = issued(&session);
+    let steps = [
+        (ClientKind::Unknown, ClientKind::Human),
+        (ClientKind::Bot, ClientKind::Bot),
+        (ClientKind::Unknown, ClientKind::Bot),
+    ];
+    for (said, kept) in steps {
+        let mut session = sessions.open(&id, &of_kind(said)).await.expect("there");
+        session.add("n", 1).expect("fits");
+        session.close().await.expect("stored");
+        let session = sessions.open(&id, &client()).await.expect("there");
+        assert_eq!(session.info().kind(), kept, "after {said:?}");
+    }
+}

@@ -85,6 +85,25 @@ async fn what_is_added_to_a_value_whose_save_had_no_answer_is_added_to_what_beca
     }
 }
 
+/// A value that is set back while nobody knows whether its change was stored is a change.
+#[tokio::test]
+async fn what_is_set_back_after_a_save_without_an_answer_is_stored() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.insert("n", &5).expect("writable");
+    driver.layer().next(Verb::Save, Fault::LostAnswer);
+    assert!(session.save().await.is_err());
+    assert_eq!(n(&sessions, &id).await, 5);
+    session.insert("n", &0).expect("writable");
+    let mut other = open(&sessions, &id).await;
+    other.insert("others", &1).expect("writable");
+    other.close().await.expect("stored");
+    session.close().await.expect("resolved");
+    assert_eq!(n(&sessions, &id).await, 0);
+}
+
 #[tokio::test]
 async fn a_save_that_did_not_arrive_is_sent_again() {
     let world = World::new();
