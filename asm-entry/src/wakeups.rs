@@ -98,3 +98,22 @@ impl Drop for Ear<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_is_counted_once_for_each_token() {
+        let wakeups = Wakeups::new();
+        assert!(wakeups.is_empty());
+        let tokens = [[1; 16], [2; 16]].map(LockToken::from_bytes);
+        let (first, again) = (wakeups.listen(tokens[0]), wakeups.listen(tokens[0]));
+        let second = wakeups.listen(tokens[1]);
+        assert_eq!((wakeups.len(), wakeups.is_empty()), (2, false));
+        drop(first);
+        assert_eq!(wakeups.len(), 2);
+        drop((again, second));
+        assert_eq!((wakeups.len(), wakeups.is_empty()), (0, true));
+    }
+}

@@ -349,9 +349,16 @@ async fn what_only_its_client_opens_is_copied_as_it_is() {
         let id = stored(&from, "one").await;
         assert_eq!(copy(&from, &copies).await.copied, 1);
         assert_eq!(copy(&from, &copies).await.unchanged, 1);
-        let session = open(&copies, &id).await.expect("it");
-        let text: Option<String> = session.get("text").expect("a text");
-        assert_eq!(text.as_deref(), Some("one"), "{}", to.name);
+        for (expected, next) in [("one", "two"), ("two", "three"), ("three", "three")] {
+            let session = open(&copies, &id).await.expect("it");
+            let text: Option<String> = session.get("text").expect("a text");
+            assert_eq!(text.as_deref(), Some(expected), "{}", to.name);
+            let mut session = open(&from, &id).await.expect("it");
+            session.insert("text", next).expect("a change");
+            session.close().await.expect("a save");
+            let updated = u64::from(expected != next);
+            assert_eq!(copy(&from, &copies).await.updated, updated, "{}", to.name);
+        }
     }
 }
 

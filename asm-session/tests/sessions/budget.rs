@@ -194,6 +194,10 @@ async fn taking_binding_and_logging_out_are_one_call_each() {
     driver.layer().take().expect(&[(Reserve, 1)]);
     session.close().await.expect("stored");
     driver.layer().take().expect(&[(Save, 1)]);
+    // Its place is not asked for again.
+    session.add("n", 1).expect("fits");
+    session.save().await.expect("stored");
+    driver.layer().take().expect(&[(Save, 1)]);
     session.delete().await.expect("deleted");
     driver.layer().take().expect(&[(Delete, 1)]);
 }

@@ -1,5 +1,6 @@
 //! What a save makes of a newer version.
 
+use asm_core::Broken;
 use asm_session::{LockMode, OnConflict, Rotation, Session, SessionError, Sessions};
 use futures_util::FutureExt;
 
@@ -253,6 +254,25 @@ async fn a_transaction_runs_again_on_conflict_and_answers_once() {
         0,
         "nothing was refused for good"
     );
+}
+
+#[tokio::test]
+async fn a_transaction_runs_again_when_its_lock_is_broken() {
+    let sessions = World::new().sessions(LockMode::OnWrite);
+    let id = stored(&sessions).await;
+    let (who, mut runs) = (client(), 0);
+    let sum = sessions.transact(&id, &who, |session| {
+        runs += 1;
+        if runs == 1 {
+            let handle = sessions.by_handle(session.handle());
+            let broken = handle.break_lock(None).now_or_never();
+            let broken = broken.expect("memory never waits").expect("there");
+            assert!(matches!(broken, Broken::Done { .. }));
+        }
+        session.add("n", 1)
+    });
+    assert_eq!(sum.await.expect("stored"), 1);
+    assert_eq!((runs, n(&sessions, &id).await), (2, 1));
 }
 
 #[tokio::test]

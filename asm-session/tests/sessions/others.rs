@@ -199,6 +199,25 @@ async fn logged_in(sessions: &Sessions, user: &str) -> asm_session::Result<Sessi
     Ok(session)
 }
 
+/// What a take saves is the entry that it takes, and what is due.
+#[tokio::test]
+async fn a_take_leaves_what_was_changed_beside_the_entries_to_the_next_save() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    for turn in 0..2 {
+        let mut session = open(&sessions, &id).await;
+        session.insert("n", &turn).expect("writable");
+        session.close().await.expect("stored");
+    }
+    let mut session = open(&sessions, &id).await;
+    let hour = Duration::from_secs(3600);
+    session.set_lifetime(hour).expect("writable");
+    assert_eq!(session.take::<i64>("n").await.expect("there"), Some(1));
+    assert_eq!(session.lifetime(), Some(hour));
+    session.close().await.expect("stored");
+    assert_eq!(open(&sessions, &id).await.lifetime(), Some(hour));
+}
+
 #[tokio::test]
 async fn a_user_s_sessions_are_listed_and_revoked() {
     let world = World::new();
@@ -259,6 +278,26 @@ async fn a_session_that_changes_hands_is_on_one_list() {
             .expect("an index"),
         1
     );
+}
+
+#[tokio::test]
+async fn a_session_that_is_bound_again_stays_on_its_list() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    for _ in 0..2 {
+        let mut session = open(&sessions, &id).await;
+        for _ in 0..2 {
+            session.bind_subject("user:1").await.expect("an index");
+        }
+        session.close().await.expect("stored");
+        drop(session);
+        // Whatever was reserved and not needed is given back.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        let user = sessions.subject("user:1");
+        assert_eq!(user.list().await.expect("an index").len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -85,6 +85,26 @@ async fn what_is_added_to_a_value_whose_save_had_no_answer_is_added_to_what_beca
     }
 }
 
+/// The id that a refused save would have given counts for nothing.
+#[tokio::test]
+async fn a_rotation_that_was_refused_is_replaced_by_the_next_one() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    session.regenerate(Rotation::renew()).expect("writable");
+    driver
+        .layer()
+        .next(Verb::Save, Fault::Refused(ErrorKind::Full));
+    assert!(session.save().await.is_err());
+    session.regenerate(Rotation::renew()).expect("writable");
+    session.close().await.expect("stored");
+    let new = issued(&session);
+    assert_eq!(n(&sessions, &id).await, 0, "nobody is logged out");
+    assert_eq!(n(&sessions, &new).await, 0);
+    assert_eq!(n(&sessions, &id).await, 0, "nor within the grace");
+}
+
 /// A value that is set back while nobody knows whether its change was stored is a change.
 #[tokio::test]
 async fn what_is_set_back_after_a_save_without_an_answer_is_stored() {
