@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
+use asm_core::{SessionStore, Written};
 use asm_session::{
     AtCap, InvalidReason, LockMode, Rotation, RotationPolicy, Session, SessionError, Sessions,
 };
+use asm_testkit::given;
 use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::world::{World, client, issued, stored};
@@ -347,6 +349,25 @@ async fn an_authentication_keeps_a_session_listed_for_its_new_life() {
         1
     );
     assert_eq!(world.driver.sessions(), 0);
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_makes_room_first() {
+    let world = World::new();
+    let cap = NonZeroU32::new(2).expect("not 0");
+    let builder = world.builder().subject_cap(cap, AtCap::EvictIdle);
+    let sessions = builder.build().expect("sound");
+    let oldest = logged_in(&sessions, "user:1").await.expect("stored");
+    let illegible = logged_in(&sessions, "user:1").await.expect("stored");
+    let driver = &*world.driver;
+    let record = given::read(driver, &illegible.handle()).await;
+    let save = given::save(&record, "no record of ours");
+    let saved = driver.save(&illegible.handle(), save).await;
+    assert!(matches!(saved, Ok(Written::Done { .. })), "{saved:?}");
+
+    logged_in(&sessions, "user:1").await.expect("there is room");
+    open(&sessions, &issued(&oldest)).await;
+    assert_eq!(world.driver.sessions(), 2);
 }
 
 #[tokio::test]

@@ -94,6 +94,19 @@ async fn stored_by(sessions: &Sessions, client: &Client) -> String {
     issued(&session)
 }
 
+/// No policy of rotation minds a new profile here, so there is nothing to wait for.
+#[tokio::test]
+async fn a_session_that_keeps_its_id_remembers_the_profiles_that_were_allowed() {
+    let (judge, sessions) = judged(&World::new(), LockMode::Optimistic);
+    let id = stored_by(&sessions, &with("fox")).await;
+    let kept = sessions.with_kept_ids();
+    for asked in [&["profile"][..], &[]] {
+        let mut session = kept.open(&id, &with("cat")).await.expect("allowed");
+        session.close().await.expect("stored");
+        assert_eq!(judge.asked(), asked);
+    }
+}
+
 #[tokio::test]
 async fn a_new_profile_is_asked_about_once_and_a_seen_one_never() {
     let (judge, sessions) = judged(&World::new(), LockMode::Optimistic);
