@@ -257,22 +257,30 @@ async fn a_transaction_runs_again_on_conflict_and_answers_once() {
 }
 
 #[tokio::test]
-async fn a_transaction_runs_again_when_its_lock_is_broken() {
-    let sessions = World::new().sessions(LockMode::OnWrite);
-    let id = stored(&sessions).await;
-    let (who, mut runs) = (client(), 0);
-    let sum = sessions.transact(&id, &who, |session| {
-        runs += 1;
-        if runs == 1 {
-            let handle = sessions.by_handle(session.handle());
-            let broken = handle.break_lock(None).now_or_never();
-            let broken = broken.expect("memory never waits").expect("there");
-            assert!(matches!(broken, Broken::Done { .. }));
+async fn a_transaction_whose_lock_is_broken_runs_again_but_not_for_ever() {
+    for (times, runs_expected) in [(1, 2), (3, 4), (9, 4)] {
+        let sessions = World::new().sessions(LockMode::OnWrite);
+        let id = stored(&sessions).await;
+        let (who, mut runs) = (client(), 0);
+        let sum = sessions.transact(&id, &who, |session| {
+            runs += 1;
+            if runs <= times {
+                let handle = sessions.by_handle(session.handle());
+                let broken = handle.break_lock(None).now_or_never();
+                let broken = broken.expect("memory never waits").expect("there");
+                assert!(matches!(broken, Broken::Done { .. }));
+            }
+            session.add("n", 1)
+        });
+        let (sum, refused) = (sum.await, u64::from(times > 3));
+        assert_eq!(runs, runs_expected);
+        assert_eq!(sessions.counters().refused_writes, refused);
+        match refused {
+            0 => assert_eq!(sum.expect("stored"), 1),
+            _ => assert!(matches!(sum, Err(SessionError::LockLost)), "{sum:?}"),
         }
-        session.add("n", 1)
-    });
-    assert_eq!(sum.await.expect("stored"), 1);
-    assert_eq!((runs, n(&sessions, &id).await), (2, 1));
+        assert_eq!(n(&sessions, &id).await, 1 - refused as i64);
+    }
 }
 
 #[tokio::test]

@@ -193,6 +193,28 @@ async fn fields_are_exact_without_a_lock_and_share_the_session_s_fate() {
     assert!(matches!(gone, Err(SessionError::Deleted)));
 }
 
+#[tokio::test]
+async fn a_list_is_read_in_part_and_what_is_taken_is_gone() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let (mut first, mut second) = (open(&sessions, &id).await, open(&sessions, &id).await);
+    let (mut first, mut second) = (
+        first.fields().expect("the facet"),
+        second.fields().expect("the facet"),
+    );
+    for (at, page) in ["a", "b", "c"].into_iter().enumerate() {
+        assert_eq!(first.push("pages", page).await.expect("there"), at + 1);
+    }
+    for (part, expected) in [(0..9, &["a", "b", "c"][..]), (1..2, &["b"]), (3..9, &[])] {
+        let items = second.list::<String>("pages", part).await;
+        assert_eq!(items.expect("a list"), expected);
+    }
+    let taken = second.take("pages").await.expect("there");
+    let taken = taken.expect("a list").list::<String>();
+    assert_eq!(taken.expect("texts"), ["a", "b", "c"]);
+    assert!(first.take("pages").await.expect("there").is_none());
+}
+
 async fn logged_in(sessions: &Sessions, user: &str) -> asm_session::Result<Session> {
     let mut session = sessions.create(&client())?;
     session.insert("n", &0)?;
