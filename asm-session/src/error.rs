@@ -248,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn a_conflict_says_about_what_it_is() {
+        let conflict = |it: Conflict| SessionError::Conflict(it).to_string();
+        let about = Conflict {
+            keys: vec!["cart".to_owned()],
+            authentication: false,
+        };
+        let expected = "somebody else changed [\"cart\"] since it was read";
+        assert_eq!(conflict(about), expected);
+        let expected = "another authentication of this session came first";
+        assert_eq!(conflict(Conflict::of_authentications()), expected);
+    }
+
+    #[test]
     fn a_value_that_failed_is_named_and_not_shown() {
         let error = |action| SessionError::Value {
             key: "cart".to_owned(),

@@ -223,6 +223,23 @@ async fn logged_in(sessions: &Sessions, user: &str) -> asm_session::Result<Sessi
     Ok(session)
 }
 
+#[tokio::test]
+async fn what_was_never_saved_is_taken_as_well_and_is_not_saved() {
+    let world = World::new();
+    let sessions = world.sessions(LockMode::Optimistic);
+    let mut session = sessions.create(&client()).expect("random");
+    assert!(!session.is_locked());
+    for (name, value) in [("n", 1), ("m", 2)] {
+        session.insert(name, &value).expect("writable");
+    }
+    assert_eq!(session.take::<i64>("n").await.expect("there"), Some(1));
+    assert_eq!(session.take::<i64>("n").await.expect("gone"), None);
+    assert_eq!(world.driver.sessions(), 0);
+    session.close().await.expect("stored");
+    let session = open(&sessions, &issued(&session)).await;
+    assert_eq!(session.keys().collect::<Vec<_>>(), ["m"]);
+}
+
 /// What a take saves is the entry that it takes, and what is due.
 #[tokio::test]
 async fn a_take_leaves_what_was_changed_beside_the_entries_to_the_next_save() {

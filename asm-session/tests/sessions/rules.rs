@@ -312,6 +312,29 @@ fn reported(world: &World, panics: bool) -> (UnboundedReceiver<Event>, Sessions)
     (told, builder.build().expect("sound"))
 }
 
+/// Told, and through with it.
+struct Listener(UnboundedSender<Event>);
+
+#[async_trait]
+impl Events for Listener {
+    async fn on(&self, event: Event) {
+        self.0.send(event).expect("the test listens");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_was_heard_did_not_fail() {
+    let (tell, mut told) = unbounded_channel();
+    let builder = World::new().builder().events(Listener(tell));
+    let sessions = builder.build().expect("sound");
+    stored(&sessions).await;
+    assert!(matches!(told.recv().await, Some(Event::Created { .. })));
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(sessions.counters().failed_events, 0);
+}
+
 #[tokio::test]
 async fn events_tell_what_happened_and_harm_nobody() {
     for panics in [false, true] {
