@@ -60,6 +60,17 @@ async fn stored(sessions: &Sessions, text: &str) -> String {
     issued(&session, "")
 }
 
+async fn change(sessions: &Sessions, id: &str, text: &str) {
+    let mut session = open(sessions, id).await.expect("it lives");
+    session.insert("text", text).expect("a change");
+    session.close().await.expect("a save");
+}
+
+async fn end(sessions: &Sessions, id: &str) {
+    let mut session = open(sessions, id).await.expect("it lives");
+    session.delete().await.expect("an end");
+}
+
 async fn copy(from: &Sessions, to: &Sessions) -> CopyProgress {
     let copied = copy_what_goes(from, to).await.expect("a list");
     assert_eq!(copied.failed, 0, "{copied:?}");
@@ -297,15 +308,12 @@ async fn what_was_used_in_the_other_store_is_left_alone() {
             session.add("n", by).expect("a sum");
             session.close().await.expect("a save");
         }
-        let mut held = open(&from, &unused).await.expect("it lives");
-        held.insert("text", "changed").expect("a change");
-        held.close().await.expect("a save");
+        change(&from, &unused, "changed").await;
         let again = copy(&from, &copies).await;
         assert_eq!((again.foreign, again.updated), (1, 1), "{}", to.name);
 
         for id in [&used, &unused] {
-            let mut session = open(&from, id).await.expect("it lives");
-            session.delete().await.expect("an end");
+            end(&from, id).await;
         }
         let ended = end_copies(&copies, &from).await;
         assert_eq!((ended.ended, ended.foreign), (1, 2), "{}", to.name);
@@ -353,9 +361,7 @@ async fn what_only_its_client_opens_is_copied_as_it_is() {
             let session = open(&copies, &id).await.expect("it");
             let text: Option<String> = session.get("text").expect("a text");
             assert_eq!(text.as_deref(), Some(expected), "{}", to.name);
-            let mut session = open(&from, &id).await.expect("it");
-            session.insert("text", next).expect("a change");
-            session.close().await.expect("a save");
+            change(&from, &id, next).await;
             let updated = u64::from(expected != next);
             assert_eq!(copy(&from, &copies).await.updated, updated, "{}", to.name);
         }
@@ -401,9 +407,7 @@ async fn what_was_saved_there_as_it_is_here_is_left_alone_too() {
         let id = stored(&from, "one").await;
         copy(&from, &copies).await;
         for text in ["two", "one"] {
-            let mut session = open(&copies, &id).await.expect("it");
-            session.insert("text", text).expect("a change");
-            session.close().await.expect("a save");
+            change(&copies, &id, text).await;
         }
         let mut session = open(&copies, &id).await.expect("it");
         let mut fields = session.fields().expect("fields");

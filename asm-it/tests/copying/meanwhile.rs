@@ -7,11 +7,10 @@ use std::{
 };
 
 use asm_core::{Driver, Result};
-use asm_session::Sessions;
 use asm_testkit::{Call, Layer, Layered, Verb};
 use async_trait::async_trait;
 
-use super::{Place, copy, end_copies, open, places, plain, stored};
+use super::{Place, change, copy, end, end_copies, open, places, plain, stored};
 
 /// A driver before whose first call of one verb something else is done.
 struct Meanwhile {
@@ -89,20 +88,13 @@ async fn what_another_one_copies_newer_meanwhile_stays() {
     }
 }
 
-async fn change(sessions: &Sessions, id: &str, text: &str) {
-    let mut session = open(sessions, id).await.expect("it lives");
-    session.insert("text", text).expect("a change");
-    session.close().await.expect("a save");
-}
-
 #[tokio::test]
 async fn a_copy_that_another_one_ends_meanwhile_is_ended_once() {
     for to in places::all().await {
         let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
         let id = stored(&from, "one").await;
         copy(&from, &copies).await;
-        let mut session = open(&from, &id).await.expect("it lives");
-        session.delete().await.expect("an end");
+        end(&from, &id).await;
         let another = {
             let (from, copies) = (from.clone(), copies.clone());
             async move { assert_eq!(end_copies(&copies, &from).await.ended, 1) }
@@ -119,8 +111,7 @@ async fn a_copy_that_is_used_meanwhile_is_not_ended() {
         let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
         let id = stored(&from, "one").await;
         copy(&from, &copies).await;
-        let mut session = open(&from, &id).await.expect("it lives");
-        session.delete().await.expect("an end");
+        end(&from, &id).await;
         let used = {
             let (copies, id) = (copies.clone(), id.clone());
             async move { change(&copies, &id, "two").await }

@@ -9,7 +9,7 @@ use asm_testkit::{Facet, Layer, Layered};
 use async_trait::async_trait;
 
 use super::{
-    LockMode, Place, built, copy, copy_what_goes, end_copies, open, places, plain, stored,
+    LockMode, Place, built, copy, copy_what_goes, end, end_copies, open, places, plain, stored,
 };
 
 async fn with_fields(sessions: &Sessions, id: &str, change: impl AsyncFnOnce(&mut Session)) {
@@ -143,8 +143,7 @@ async fn a_copy_that_is_locked_is_not_ended() {
         let (from, copies) = (plain(Place::memory().driver()), plain(to.driver()));
         let id = stored(&from, "one").await;
         copy(&from, &copies).await;
-        let mut session = open(&from, &id).await.expect("it lives");
-        session.delete().await.expect("an end");
+        end(&from, &id).await;
         let locking = copies.with_mode(LockMode::OnOpen);
         let mut holder = open(&locking, &id).await.expect("it is there");
         let ended = end_copies(&copies, &from).await;
