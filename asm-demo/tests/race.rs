@@ -164,11 +164,6 @@ fn each_mode_shows_how_it_settles_a_race() {
             _ => {}
         }
     }
-    let (locked, others) = (&rows[0], 11);
-    assert!(
-        locked["longest_queue"].as_u64() >= Some(others),
-        "all but the holder: {locked}"
-    );
 }
 
 #[test]

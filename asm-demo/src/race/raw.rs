@@ -336,7 +336,23 @@ mod tests {
     use asm_testkit::{Layer, Layered};
 
     use super::*;
-    use crate::race::course::Course;
+    use crate::race::{course::Course, tally::Tally};
+
+    async fn run(mode: Mode, tasks: u32, requests: u64, storage: &Storage, sessions: u32) -> Tally {
+        let raw = Raw::new(mode).expect("a good name");
+        let mut judge = raw.counter(storage, 0, Rng::with_seed(1));
+        let mut met = Vec::new();
+        for _ in 0..sessions {
+            met.push(judge.create().await.expect("stored"));
+        }
+        let course = Course::new(tasks, requests, met.clone(), 2);
+        let made = |number, rng| Ok(raw.counter(storage, number, rng));
+        let mut tally = course.run(made, async { Ok(()) }).await.expect("runs");
+        for session in &met {
+            tally.found += judge.count(session).await.expect("there");
+        }
+        tally
+    }
 
     /// A store that never compares versions, as most do not.
     #[derive(Clone, Debug)]
@@ -359,21 +375,9 @@ mod tests {
     }
 
     async fn lost(mode: Mode, storage: Storage) -> u64 {
-        let raw = Raw::new(mode).expect("a good name");
-        let mut judge = raw.counter(&storage, 0, Rng::with_seed(1));
-        let sessions = vec![
-            judge.create().await.expect("stored"),
-            judge.create().await.expect("stored"),
-        ];
-        let course = Course::new(8, 20_000, sessions.clone(), 2);
-        let made = |number, rng| Ok(raw.counter(&storage, number, rng));
-        let tally = course.run(made, async { Ok(()) }).await.expect("runs");
+        let tally = run(mode, 8, 20_000, &storage, 2).await;
         assert_eq!(tally.acknowledged, 20_000);
-        let mut found = 0;
-        for session in &sessions {
-            found += judge.count(session).await.expect("there");
-        }
-        tally.acknowledged - found
+        tally.acknowledged - tally.found
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -385,5 +389,13 @@ mod tests {
             lost(Mode::Optimistic, Storage::of(MemoryDriver::new())).await,
             0
         );
+    }
+
+    /// On one thread, where who runs when is the same each time.
+    #[tokio::test]
+    async fn all_but_the_holder_queue_up_for_a_lock() {
+        let tally = run(Mode::Locked, 12, 200, &Storage::of(MemoryDriver::new()), 1).await;
+        assert_eq!(tally.longest_queue, 11);
+        assert_eq!(tally.found, 200);
     }
 }
