@@ -1,8 +1,12 @@
 //! Codecs, as sessions meet them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use asm_core::{
@@ -10,11 +14,11 @@ use asm_core::{
     FieldFound, FieldName, FieldRead, FieldValue, LocklessFields, Open, Opened, Result,
     SessionStore,
 };
-use asm_session::{InvalidReason, LockMode, Session, SessionError, Sessions};
+use asm_session::{AtCap, InvalidReason, LockMode, Session, SessionError, Sessions};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::world::{World, client, issued, n, stored};
+use crate::world::{World, client, issued, logged_in, n, stored};
 
 /// Hides nothing from a cryptographer, and binds the bytes to their session and place.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +128,7 @@ async fn a_sealed_session_shows_nothing_and_opens_only_in_its_place() {
         resend: false,
         stamp: snapshot.stamp,
         data: data.into(),
-        ttl: std::time::Duration::from_secs(60),
+        ttl: Duration::from_secs(60),
         lock: None,
     };
     world.driver.create(&handle, create).await.expect("memory");
@@ -155,7 +159,7 @@ async fn a_record_that_is_not_sealed_is_tampered_with_where_it_should_be() {
     let migrating = world
         .builder()
         .codec(Wax::default())
-        .unsealed_until(end + std::time::Duration::from_secs(60))
+        .unsealed_until(end + Duration::from_secs(60))
         .build()
         .expect("sound");
     assert_eq!(n(&migrating, &id).await, 0);
@@ -178,6 +182,23 @@ async fn what_this_process_cannot_read_is_left_alone() {
         "nor replaced"
     );
     assert_eq!(n(&sessions, &id).await, 0);
+}
+
+/// In a rolling deploy, say.
+#[tokio::test]
+async fn what_this_process_cannot_read_makes_room_last() {
+    let world = World::new();
+    let (_, sealed) = sealed(&world);
+    let two = NonZeroU32::new(2).expect("not 0");
+    let builder = world.builder().subject_cap(two, AtCap::EvictIdle);
+    let plain = builder.build().expect("sound");
+    let unreadable = logged_in(&sealed, "user:1").await.expect("there is room");
+    logged_in(&plain, "user:1").await.expect("there is room");
+    world.clock.advance(Duration::from_secs(30)).await;
+
+    logged_in(&plain, "user:1").await.expect("room was made");
+    assert_eq!(n(&sealed, &issued(&unreadable)).await, 0);
+    assert_eq!(world.driver.sessions(), 2);
 }
 
 #[tokio::test]

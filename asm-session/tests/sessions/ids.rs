@@ -127,10 +127,27 @@ async fn after_a_renewal_whoever_runs_on_the_old_id_saves_into_the_same_session(
             .insert("by", &"old")
             .expect("writable");
         running.close().await.expect("stored");
+        assert!(running.is_zombie(), "{mode:?}: the newer version said so");
         assert!(matches!(running.id_update(), IdUpdate::Keep));
         assert!(open(&sessions, &b).await.contains_key("by"), "{mode:?}");
         assert_eq!(sessions.counters().invalid, 0);
     }
+}
+
+#[tokio::test]
+async fn whoever_meets_a_newer_version_on_a_good_id_is_no_zombie() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let a = stored(&sessions).await;
+    let mut running = open(&sessions, &a).await;
+    // One that is pending ends nothing.
+    rotate(&sessions, &a, RENEW).await;
+    running.insert("by", &"old").expect("writable");
+    running.save().await.expect("merged");
+    assert_eq!(sessions.counters().merges, 1);
+    assert!(!running.is_zombie());
+    running.regenerate(RENEW).expect("writable");
+    let saved = running.close().await.expect("stored");
+    assert_eq!(saved.id, Some(IdRotation::Rotated));
 }
 
 #[tokio::test]
@@ -319,6 +336,29 @@ async fn a_policy_renews_once_with_the_request_s_own_save() {
     let mut zombie = open(&sessions, &a).await;
     zombie.add("n", 1).expect("fits");
     assert_eq!(zombie.close().await.expect("stored").id, None);
+}
+
+/// A renewal that another request made good is over, and the next one is the policy's again.
+#[tokio::test]
+async fn a_policy_renews_also_after_a_renewal_that_came_too_late() {
+    let world = World::new();
+    let minute = Duration::from_secs(60);
+    let builder = world.builder();
+    let builder = builder.rotation(RotationPolicy::never().every(minute));
+    let sessions = builder.build().expect("sound");
+    let a = stored(&sessions).await;
+    let (mut first, mut second) = (open(&sessions, &a).await, open(&sessions, &a).await);
+    for session in [&mut first, &mut second] {
+        session.regenerate(RENEW).expect("writable");
+    }
+    first.close().await.expect("stored");
+    let late = second.save().await.expect("merged").id;
+    assert_eq!(late, Some(IdRotation::AlreadyRotated));
+    world.clock.advance(minute + TICK).await;
+    second.add("n", 1).expect("fits");
+    let saved = second.close().await.expect("stored");
+    assert_eq!(saved.id, Some(IdRotation::Rotated));
+    assert_eq!(n(&sessions, &issued(&second)).await, 1);
 }
 
 #[tokio::test]

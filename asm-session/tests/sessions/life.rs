@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use asm_session::{
-    Bots, Change, Client, ClientKind, IdUpdate, InvalidReason, Lifetimes, LockMode, Origin,
+    Bots, Change, Client, ClientKind, Growth, IdUpdate, InvalidReason, Lifetimes, LockMode, Origin,
     Rotation, SessionError,
 };
 use futures_util::StreamExt;
@@ -120,6 +120,25 @@ async fn dropped_changes_are_told_of_once_and_not_saved() {
 }
 
 #[tokio::test]
+async fn what_is_changed_after_a_refused_save_and_dropped_is_told_of_as_well() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = sessions.open(&id, &client()).await.expect("there");
+    assert_eq!(session.get_or("n", 1).expect("a number"), 0);
+    let mut other = sessions.open(&id, &client()).await.expect("there");
+    other.insert("n", &1).expect("writable");
+    other.close().await.expect("stored");
+    session.insert("n", &2).expect("writable");
+    assert!(matches!(
+        session.save().await,
+        Err(SessionError::Conflict(_))
+    ));
+    session.insert("m", &2).expect("writable");
+    drop(session);
+    assert_eq!(sessions.counters().dropped_changes, 1);
+}
+
+#[tokio::test]
 async fn a_discarded_session_writes_nothing_and_frees_its_lock() {
     let sessions = World::new().sessions(LockMode::OnOpen);
     let id = stored(&sessions).await;
@@ -153,6 +172,27 @@ async fn the_first_lifetime_ends_when_the_client_comes_back() {
     assert!(sessions.open(&never_back, &client()).await.is_err());
     world.clock.advance(23 * HOUR).await;
     assert_eq!(n(&sessions, &back).await, 0);
+}
+
+#[tokio::test]
+async fn a_lifetime_that_grows_by_saves_is_that_of_the_saves_before() {
+    let world = World::new();
+    let (first, idle) = (HOUR, 24 * HOUR);
+    let lifetimes = Lifetimes::builder()
+        .first(first)
+        .idle(idle)
+        .growth(Growth::BySaves)
+        .build()
+        .expect("sound");
+    let builder = world.builder().lifetimes(lifetimes);
+    let sessions = builder.build().expect("sound");
+    let mut session = sessions.create(&client()).expect("random");
+    assert_eq!(session.expires_in(), first);
+    for expected in [first, 2 * first, idle, idle] {
+        session.add("n", 1).expect("fits");
+        session.save().await.expect("stored");
+        assert_eq!(session.expires_in(), expected);
+    }
 }
 
 #[tokio::test]

@@ -88,6 +88,18 @@ async fn an_absent_key_that_was_read_counts() {
 }
 
 #[tokio::test]
+async fn a_value_that_was_read_counts_also_after_it_was_asked_whether_there_is_one() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let (_, mut first, mut second) = two(&sessions).await;
+    assert_eq!(second.get_or("n", 1).expect("a number"), 0);
+    assert!(second.contains_key("n"));
+    first.insert("n", &7).expect("writable");
+    first.close().await.expect("stored");
+    second.insert("n", &1).expect("writable");
+    assert_eq!(conflict(&mut second).await, ["n"]);
+}
+
+#[tokio::test]
 async fn a_value_read_before_a_merge_never_overwrites_a_newer_one() {
     let sessions = World::new().sessions(LockMode::Optimistic);
     let (_, mut first, mut second) = two(&sessions).await;
@@ -120,6 +132,28 @@ async fn the_policy_decides_conflicts() {
             Some(2),
             "a blind write is none"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_lock_tells_of_what_was_read_and_has_changed_only_where_somebody_minds() {
+    for (policy, mode, minds) in [
+        (OnConflict::Fail, LockMode::Manual, true),
+        (OnConflict::Mine, LockMode::Manual, false),
+        (OnConflict::Theirs, LockMode::Manual, false),
+        (OnConflict::Fail, LockMode::Off, false),
+    ] {
+        let builder = World::new().builder().on_conflict(policy);
+        let sessions = builder.build().expect("sound");
+        let (id, mut other, _) = two(&sessions).await;
+        let locking = sessions.with_mode(mode);
+        let mut session = locking.open(&id, &client()).await.expect("there");
+        assert_eq!(session.get_or("n", 1).expect("a number"), 0);
+        other.insert("n", &7).expect("writable");
+        other.close().await.expect("stored");
+        let locked = session.lock().await;
+        assert!(session.is_locked());
+        assert_eq!(locked.is_err(), minds, "{policy:?} {mode:?}: {locked:?}");
     }
 }
 

@@ -11,12 +11,13 @@ use std::{
 
 use asm_core::{SessionStore, Written};
 use asm_session::{
-    AtCap, InvalidReason, LockMode, Rotation, RotationPolicy, Session, SessionError, Sessions,
+    AtCap, Client, ClientKind, InvalidReason, LockMode, Rotation, RotationPolicy, Session,
+    SessionError, Sessions,
 };
 use asm_testkit::given;
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::world::{World, client, issued, stored};
+use crate::world::{World, client, issued, logged_in, n, settle, stored};
 
 async fn open(sessions: &Sessions, id: &str) -> Session {
     sessions.open(id, &client()).await.expect("it opens")
@@ -215,14 +216,6 @@ async fn a_list_is_read_in_part_and_what_is_taken_is_gone() {
     assert!(first.take("pages").await.expect("there").is_none());
 }
 
-async fn logged_in(sessions: &Sessions, user: &str) -> asm_session::Result<Session> {
-    let mut session = sessions.create(&client())?;
-    session.insert("n", &0)?;
-    session.bind_subject(user).await?;
-    session.close().await?;
-    Ok(session)
-}
-
 #[tokio::test]
 async fn what_was_never_saved_is_taken_as_well_and_is_not_saved() {
     let world = World::new();
@@ -257,6 +250,28 @@ async fn a_take_leaves_what_was_changed_beside_the_entries_to_the_next_save() {
     assert_eq!(session.lifetime(), Some(hour));
     session.close().await.expect("stored");
     assert_eq!(open(&sessions, &id).await.lifetime(), Some(hour));
+}
+
+/// What an open alone changes is stored with the take, and is not laid over what others do later.
+#[tokio::test]
+async fn a_take_stores_what_the_open_changed_once() {
+    let sessions = World::new().sessions(LockMode::Optimistic);
+    let of_kind = |kind| Client {
+        kind,
+        ..Client::default()
+    };
+    let id = stored(&sessions).await;
+    let human = sessions.open(&id, &of_kind(ClientKind::Human)).await;
+    let mut human = human.expect("it opens");
+    assert_eq!(human.take::<i64>("n").await.expect("there"), Some(0));
+    let bot = sessions.open(&id, &of_kind(ClientKind::Bot)).await;
+    let mut bot = bot.expect("it opens");
+    bot.insert("bot", &1).expect("writable");
+    bot.close().await.expect("stored");
+    human.insert("n", &1).expect("writable");
+    human.close().await.expect("merged");
+    let kept = open(&sessions, &id).await.info().kind();
+    assert_eq!(kept, ClientKind::Bot);
 }
 
 #[tokio::test]
@@ -333,12 +348,63 @@ async fn a_session_that_is_bound_again_stays_on_its_list() {
         session.close().await.expect("stored");
         drop(session);
         // Whatever was reserved and not needed is given back.
-        for _ in 0..8 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         let user = sessions.subject("user:1");
         assert_eq!(user.list().await.expect("an index").len(), 1);
     }
+}
+
+/// Whoever holds the lock may be about to bind the session, too.
+#[tokio::test]
+async fn a_place_that_cannot_be_given_back_under_a_lock_is_kept_unless_it_was_revoked() {
+    for revoked in [false, true] {
+        let world = World::new();
+        let two = NonZeroU32::new(2).expect("not 0");
+        let builder = world.builder().subject_cap(two, AtCap::Reject);
+        let sessions = builder.build().expect("sound");
+        let kept = logged_in(&sessions, "user:1").await.expect("there is room");
+        let id = stored(&sessions).await;
+        let mut login = open(&sessions, &id).await;
+        login.bind_subject("user:1").await.expect("there is room");
+        if revoked {
+            let user = sessions.subject("user:1");
+            let others = user.revoke_others(kept.handle()).await;
+            assert_eq!(others.expect("an index"), 0, "it is not the user's yet");
+        }
+        let mut holder = open(&sessions.with_mode(LockMode::OnOpen), &id).await;
+        drop(login);
+        settle().await;
+
+        holder.insert("n", &1).expect("writable");
+        if revoked {
+            let over = holder.save().await;
+            assert!(matches!(over, Err(SessionError::Deleted)), "{over:?}");
+        } else {
+            let another = logged_in(&sessions, "user:1").await;
+            assert!(matches!(another, Err(SessionError::TooManySessions)));
+            holder.save().await.expect("it is as it was");
+            assert_eq!(n(&sessions, &id).await, 1);
+        }
+    }
+}
+
+/// What was refused for good has nothing to give back, and leaves the session as it is.
+#[tokio::test]
+async fn a_place_that_was_refused_is_not_given_back() {
+    let world = World::new();
+    let one = NonZeroU32::MIN;
+    let builder = world.builder().subject_cap(one, AtCap::Reject);
+    let sessions = builder.build().expect("sound");
+    logged_in(&sessions, "user:1").await.expect("there is room");
+    let id = stored(&sessions).await;
+    let mut login = open(&sessions, &id).await;
+    let refused = login.bind_subject("user:1").await;
+    assert!(matches!(refused, Err(SessionError::TooManySessions)));
+    let before = given::read(&*world.driver, &login.handle()).await.version;
+    let handle = login.handle();
+    drop(login);
+    settle().await;
+    assert_eq!(given::read(&*world.driver, &handle).await.version, before);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use asm_session::{
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::world::{World, client, issued, stored};
+use crate::world::{World, client, issued, settle, stored};
 
 fn with(agent: &str) -> Client {
     Client {
@@ -329,9 +329,7 @@ async fn an_event_that_was_heard_did_not_fail() {
     let sessions = builder.build().expect("sound");
     stored(&sessions).await;
     assert!(matches!(told.recv().await, Some(Event::Created { .. })));
-    for _ in 0..8 {
-        tokio::task::yield_now().await;
-    }
+    settle().await;
     assert_eq!(sessions.counters().failed_events, 0);
 }
 

@@ -1,13 +1,13 @@
 //! Lost answers, refusals, and callers that are dropped half-way.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use asm_core::{Driver, ErrorKind};
 use asm_memory::MemoryDriver;
-use asm_session::{LockMode, Rotation, Session, SessionError, Sessions};
+use asm_session::{AtCap, LockMode, Rotation, Session, SessionError, Sessions};
 use asm_testkit::{Chaos, Fault, Layered, Odds, Verb, cancel_at, count_awaits};
 
-use crate::world::{World, client, issued, n, stored};
+use crate::world::{World, client, issued, logged_in, n, settle, stored};
 
 type Troubled = Arc<Layered<Chaos<Arc<MemoryDriver>>>>;
 
@@ -176,6 +176,68 @@ async fn an_outcome_that_cannot_be_resolved_is_never_applied_again() {
         session.close().await.expect("stored");
         assert_eq!(n(&sessions, &id).await, before + i64::from(arrived));
     }
+}
+
+/// Only what nobody can find out is an unknown outcome.
+#[tokio::test]
+async fn a_transaction_that_is_refused_after_it_was_found_not_to_be_stored_says_why() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut session = open(&sessions, &id).await;
+    let mut other = open(&sessions, &id).await;
+    other.add("n", 1).expect("fits");
+    other.close().await.expect("stored");
+    let timeout = Fault::Refused(ErrorKind::Timeout);
+    let (passes, refused) = (Fault::Late(Duration::ZERO), Fault::Refused(ErrorKind::Full));
+    for fault in [timeout, timeout, timeout, passes, refused] {
+        driver.layer().next(Verb::Save, fault);
+    }
+    match session.transact(|session| session.add("n", 1)).await {
+        Err(SessionError::Store(error)) => assert_eq!(error.kind(), ErrorKind::Full, "{error}"),
+        other => panic!("it should be refused: {other:?}"),
+    }
+    assert_eq!(driver.layer().struck().len(), 5);
+    assert_eq!(n(&sessions, &id).await, 1);
+}
+
+#[tokio::test]
+async fn a_place_whose_save_was_refused_is_given_back() {
+    let world = World::new();
+    let driver = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
+    let builder = world.builder_over(Arc::clone(&driver));
+    let builder = builder.subject_cap(NonZeroU32::MIN, AtCap::Reject);
+    let sessions = builder.build().expect("sound");
+    let mut session = logged_in(&sessions, "user:1").await.expect("there is room");
+    let full = Fault::Refused(ErrorKind::Full);
+    driver.layer().next(Verb::Save, full);
+    assert!(session.bind_subject("user:2").await.is_err());
+    drop(session);
+    settle().await;
+    logged_in(&sessions, "user:2").await.expect("there is room");
+    let user = sessions.subject("user:1");
+    assert_eq!(user.list().await.expect("an index").len(), 1);
+}
+
+/// A flight whose record ends while another one queues for it begins anew.
+#[tokio::test]
+async fn whoever_queues_for_a_flight_that_is_gone_runs() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let session = open(&sessions, &id).await;
+    let (ttl, later) = (Duration::from_secs(60), Duration::from_secs(120));
+    let failed = session
+        .once("q", ttl, async { Err::<i32, _>(SessionError::app("no")) })
+        .await;
+    assert!(matches!(failed, Err(SessionError::App(_))));
+    driver.layer().next(Verb::Acquire, Fault::Late(later));
+    let (value, ()) = tokio::join!(session.once("q", ttl, async { Ok(5) }), async {
+        settle().await;
+        world.clock.advance(later).await;
+    });
+    assert_eq!(value.expect("its turn"), 5);
+    assert_eq!(driver.layer().struck().len(), 1);
 }
 
 #[tokio::test]

@@ -66,6 +66,22 @@ pub(crate) async fn stored(sessions: &Sessions) -> String {
     issued(&session)
 }
 
+/// A stored session of this user, with `n` = 0.
+pub(crate) async fn logged_in(sessions: &Sessions, user: &str) -> asm_session::Result<Session> {
+    let mut session = sessions.create(&client())?;
+    session.insert("n", &0)?;
+    session.bind_subject(user).await?;
+    session.close().await?;
+    Ok(session)
+}
+
+/// Lets tasks that are under way come to an end: none of them waits for more than memory.
+pub(crate) async fn settle() {
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// What is stored of `n`.
 pub(crate) async fn n(sessions: &Sessions, id: &str) -> i64 {
     let session = sessions
