@@ -9,18 +9,17 @@
 //! anything is done to it.
 //!
 //! A place that no save follows is given back. Two requests of one session may bind it to one
-//! subject, and then the place is that of both: so whoever gives it back drops it from the index
-//! first and then writes a new version of the session. A save that came before that is seen, and
-//! listed again; a save that comes after it meets a newer version, and looks for its place before
-//! its next try. If the subject's sessions were revoked in between, the generation tells, and the
-//! session ends. A revocation meets a login under way in the same way: it writes a new version, and
-//! the login finds that its place is of the generation before.
+//! subject, and then the place is that of both: so whoever gives it back does so under the
+//! session's lock, and writes a new version as it releases that. A save that came before is seen; a
+//! save that comes after it meets a newer version, and looks for its place before its next try. A
+//! revocation meets a login under way in the same way: it writes a new version, and the login finds
+//! that its place is of the generation before.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use asm_core::{
-    Bound, ErrorKind, Guard, Key, Open, Opened, Reserve, Reserved, Save, Snapshot, Subject,
-    SubjectIndex, Timestamp, Written,
+    Acquired, Bound, ErrorKind, Guard, Key, LockWish, Open, Opened, Reserve, Reserved, Save,
+    Snapshot, Subject, SubjectIndex, Timestamp, Written,
 };
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
@@ -31,6 +30,7 @@ use crate::{
     EndReason, Result, Session, SessionError, SessionHandle, Sessions, envelope,
     head::{Head, Membership},
     in_flight::strange,
+    lock::OwnedLock,
     rotation::HeadChange,
     session::Life,
     sessions::Shared,
@@ -263,8 +263,6 @@ pub(crate) struct Reservation {
     sessions: Sessions,
     subject: Subject,
     key: Key,
-    /// `None` until it is known.
-    generation: Option<u64>,
     made_good: bool,
 }
 
@@ -274,7 +272,6 @@ impl Reservation {
             sessions: session.sessions.clone(),
             subject,
             key: session.handle(),
-            generation: None,
             made_good: false,
         }
     }
@@ -284,7 +281,6 @@ impl Reservation {
     }
 
     fn answered(&mut self, reserved: &Result<u64>) {
-        self.generation = reserved.as_ref().ok().copied();
         self.made_good = matches!(reserved, Err(SessionError::TooManySessions));
     }
 
@@ -302,10 +298,7 @@ impl Drop for Reservation {
         if self.made_good {
             return;
         }
-        let place = Place {
-            generation: self.generation,
-            ..Place::of(&self.sessions, self.subject, self.key)
-        };
+        let place = Place::of(&self.sessions, self.subject, self.key);
         spawn(Box::pin(async move {
             if let Err(error) = place.give_back().await {
                 tracing::warn!(handle = %place.key, %error, "a place among a subject's sessions was not given back");
@@ -319,8 +312,6 @@ struct Place {
     sessions: Sessions,
     subject: Subject,
     key: Key,
-    /// That of whoever reserved it, if that is known.
-    generation: Option<u64>,
 }
 
 impl Place {
@@ -329,39 +320,85 @@ impl Place {
             sessions: sessions.clone(),
             subject,
             key,
-            generation: None,
         }
     }
 
     /// Gives it back, unless the session is the subject's. `false`: it is, or may be before long.
     async fn give_back(&self) -> Result<bool> {
         let shared = &self.sessions.shared;
-        let index = index(shared)?;
-        let mut found = match read_head(shared, self.key).await {
-            Ok(Some((head, _))) if self.generation_of(&head).is_some() => return Ok(false),
+        let found = match read_head(shared, self.key).await {
+            Ok(Some(found)) => found,
+            // Gone, and its place with the next look at the index.
+            Ok(None) => return Ok(true),
             // Nobody here can tell.
             Err(error) if is_illegible(&error) => return Ok(false),
-            found => found?,
+            Err(error) => return Err(error),
         };
-        for _ in 0..TURNS {
-            let Some((head, snapshot)) = found else {
-                // Gone, and its place with the next look at the index.
-                return Ok(true);
-            };
-            if self.generation_of(&head).is_some() {
-                break;
-            }
-            index.forget(&self.subject, vec![self.key]).await?;
-            let mark = self.mark(head, &snapshot)?;
-            let newer = match shared.driver.save(&self.key, mark).await? {
-                Written::Conflict(newer) => newer,
-                Written::Locked => break,
-                _ => return Ok(true),
-            };
-            found = Some((head_of(shared, self.key, &newer)?, newer));
+        if self.generation_of(&found.0).is_some() {
+            return Ok(false);
         }
-        self.list_again(index).await?;
-        Ok(false)
+        let lock = OwnedLock::new(shared, self.key);
+        match self.newest_under(&lock, found).await? {
+            Some((head, snapshot)) if self.generation_of(&head).is_none() => {
+                self.give_back_under(&lock, head, &snapshot).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Takes the session's lock, so that nobody binds it meanwhile. `None`: whoever has it may be
+    /// about to.
+    async fn newest_under(
+        &self,
+        lock: &OwnedLock,
+        known: (Head, Snapshot),
+    ) -> Result<Option<(Head, Snapshot)>> {
+        let shared = &self.sessions.shared;
+        let claim = self.sessions.claim()?;
+        let token = claim.token;
+        let wish = LockWish {
+            claim,
+            epoch: known.0.epoch,
+            wait: Duration::ZERO,
+            queue: None,
+            known: Some(known.1.version),
+        };
+        let acquired = shared.driver.acquire(&self.key, wish).await;
+        match acquired.inspect_err(|_| shared.driver.abandon(&self.key, &token))? {
+            Acquired::Held { fence, snapshot } => {
+                lock.granted(token, fence);
+                let newest = match snapshot {
+                    Some(newer) => (head_of(shared, self.key, &newer)?, newer),
+                    None => known,
+                };
+                Ok(Some(newest))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn give_back_under(
+        &self,
+        lock: &OwnedLock,
+        head: Head,
+        snapshot: &Snapshot,
+    ) -> Result<bool> {
+        let shared = &self.sessions.shared;
+        let index = index(shared)?;
+        index.forget(&self.subject, vec![self.key]).await?;
+        let guard = Guard {
+            held: lock.token(),
+            ..Guard::unchanged(snapshot)
+        };
+        let mark = self.mark(head, snapshot, guard)?;
+        match shared.driver.save(&self.key, mark).await? {
+            Written::Done { .. } | Written::Missing => {
+                lock.ended();
+                Ok(true)
+            }
+            // The lock was lost, and somebody may have bound the session since.
+            _ => self.list_again(index).await.map(|()| false),
+        }
     }
 
     /// Takes it from its session, which ends. One that is not the subject's, and has had the time to
@@ -411,7 +448,8 @@ impl Place {
             let ended = self.session().end_as(&snapshot, reason).await?;
             return Ok(ended.map(|ended| Cleared::of(ended && !was_over)));
         }
-        let mark = self.mark(head, &snapshot)?;
+        let guard = Guard::unchanged(&snapshot);
+        let mark = self.mark(head, &snapshot, guard)?;
         match shared.driver.save(&self.key, mark).await? {
             Written::Conflict(_) | Written::Ended => {}
             Written::Locked => drop(self.session().break_lock(None).await?),
@@ -420,8 +458,8 @@ impl Place {
         Ok(None)
     }
 
-    /// The record as it is, as a new version.
-    fn mark(&self, mut head: Head, snapshot: &Snapshot) -> Result<Save> {
+    /// The record as it is, as a new version, and no lock over it.
+    fn mark(&self, mut head: Head, snapshot: &Snapshot, guard: Guard) -> Result<Save> {
         let shared = &self.sessions.shared;
         // Somebody has just used it, and may have touched it since it was read.
         head.returned = true;
@@ -430,16 +468,16 @@ impl Place {
         Ok(Save {
             op: shared.ids.op()?,
             resend: false,
-            guard: Guard::unchanged(snapshot),
+            guard,
             stamp: snapshot.stamp,
             data: snapshot.data.clone(),
             ttl: snapshot.left.unwrap_or_default().max(used),
-            release: false,
+            release: guard.held.is_some(),
         })
     }
 
-    /// Another request has bound the session, or may be about to. If a revocation came while it was
-    /// not listed, it is made up for.
+    /// Another request has bound the session, or may be about to. If a revocation may have come while
+    /// it was bound and not listed, it is made up for.
     async fn list_again(&self, index: &dyn SubjectIndex) -> Result<()> {
         let shared = &self.sessions.shared;
         let req = Reserve {
@@ -453,8 +491,7 @@ impl Place {
         let Some((head, _)) = read_head(shared, self.key).await? else {
             return Ok(());
         };
-        let bound_under = self.generation_of(&head).or(self.generation);
-        if bound_under.is_some_and(|it| it != generation) {
+        if self.generation_of(&head).is_some_and(|it| it != generation) {
             self.session().end(EndReason::Revoked).await?;
         }
         Ok(())
@@ -488,7 +525,7 @@ impl Cleared {
     }
 }
 
-/// How often a place is given back anew: each time, somebody saved in between.
+/// How often it is tried to end a session: each time, somebody saved in between.
 const TURNS: u32 = 8;
 
 /// How long a place is left to a session that is not the subject's: between the two there is one

@@ -356,36 +356,48 @@ async fn a_session_that_is_bound_again_stays_on_its_list() {
 
 /// Whoever holds the lock may be about to bind the session, too.
 #[tokio::test]
-async fn a_place_that_cannot_be_given_back_under_a_lock_is_kept_unless_it_was_revoked() {
-    for revoked in [false, true] {
-        let world = World::new();
-        let two = NonZeroU32::new(2).expect("not 0");
-        let builder = world.builder().subject_cap(two, AtCap::Reject);
-        let sessions = builder.build().expect("sound");
-        let kept = logged_in(&sessions, "user:1").await.expect("there is room");
-        let id = stored(&sessions).await;
-        let mut login = open(&sessions, &id).await;
-        login.bind_subject("user:1").await.expect("there is room");
-        if revoked {
-            let user = sessions.subject("user:1");
-            let others = user.revoke_others(kept.handle()).await;
-            assert_eq!(others.expect("an index"), 0, "it is not the user's yet");
-        }
-        let mut holder = open(&sessions.with_mode(LockMode::OnOpen), &id).await;
-        drop(login);
-        settle().await;
+async fn a_place_is_kept_while_somebody_holds_the_lock_of_its_session() {
+    let world = World::new();
+    let builder = world.builder().subject_cap(NonZeroU32::MIN, AtCap::Reject);
+    let sessions = builder.build().expect("sound");
+    let id = stored(&sessions).await;
+    let mut login = open(&sessions, &id).await;
+    login.bind_subject("user:1").await.expect("there is room");
+    let mut holder = open(&sessions.with_mode(LockMode::OnOpen), &id).await;
+    drop(login);
+    settle().await;
 
-        holder.insert("n", &1).expect("writable");
-        if revoked {
-            let over = holder.save().await;
-            assert!(matches!(over, Err(SessionError::Deleted)), "{over:?}");
-        } else {
-            let another = logged_in(&sessions, "user:1").await;
-            assert!(matches!(another, Err(SessionError::TooManySessions)));
-            holder.save().await.expect("it is as it was");
-            assert_eq!(n(&sessions, &id).await, 1);
-        }
-    }
+    let another = logged_in(&sessions, "user:1").await;
+    assert!(matches!(another, Err(SessionError::TooManySessions)));
+    holder.insert("n", &1).expect("writable");
+    holder.close().await.expect("it is as it was");
+    assert_eq!(n(&sessions, &id).await, 1);
+
+    // After a minute nobody is about to, and the place makes room.
+    world.clock.advance(Duration::from_secs(61)).await;
+    logged_in(&sessions, "user:1").await.expect("there is room");
+    assert_eq!(n(&sessions, &id).await, 1);
+}
+
+#[tokio::test]
+async fn a_place_that_is_given_back_leaves_the_session_unlocked_and_as_it_was() {
+    let world = World::new();
+    let builder = world.builder().subject_cap(NonZeroU32::MIN, AtCap::Reject);
+    let sessions = builder.build().expect("sound");
+    let id = stored(&sessions).await;
+    let mut login = open(&sessions, &id).await;
+    login.bind_subject("user:1").await.expect("there is room");
+    let mut late = open(&sessions, &id).await;
+    drop(login);
+    settle().await;
+    logged_in(&sessions, "user:1").await.expect("there is room");
+    late.add("n", 1).expect("fits");
+    late.close().await.expect("merged");
+    assert_eq!(sessions.counters().merges, 1, "there is a newer version");
+    let no_wait = world.builder().lock_wait(Duration::ZERO);
+    let locking = no_wait.lock_mode(LockMode::OnOpen).build().expect("sound");
+    let session = open(&locking, &id).await;
+    assert_eq!(session.get_or("n", 0).expect("a number"), 1);
 }
 
 /// What was refused for good has nothing to give back, and leaves the session as it is.

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use asm_core::{Driver, ErrorKind};
+use asm_core::{Broken, Driver, ErrorKind};
 use asm_memory::MemoryDriver;
 use asm_session::{AtCap, LockMode, Rotation, Session, SessionError, Sessions};
 use asm_testkit::{Chaos, Fault, Layered, Odds, Verb, cancel_at, count_awaits};
@@ -217,6 +217,94 @@ async fn a_place_whose_save_was_refused_is_given_back() {
     logged_in(&sessions, "user:2").await.expect("there is room");
     let user = sessions.subject("user:1");
     assert_eq!(user.list().await.expect("an index").len(), 1);
+}
+
+/// Two requests of one session bind it to one user, and the place is that of both: before one of
+/// them is given the lock to give it back, the other one has saved.
+#[tokio::test]
+async fn a_place_that_another_request_has_made_good_meanwhile_is_kept() {
+    for verb in [Verb::Open, Verb::Acquire] {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+        let (id, mut saved) = given_back_late(&world, &driver, &sessions, verb).await;
+        saved.close().await.expect("nobody came first");
+        world.clock.advance(SECOND).await;
+        settle().await;
+        assert_eq!(driver.layer().struck().len(), 1, "{verb}");
+        let listed = sessions.subject("user:1").list().await;
+        assert_eq!(listed.expect("an index").len(), 1, "{verb}");
+        let locking = sessions.with_mode(LockMode::OnOpen);
+        assert!(open(&locking, &id).await.is_locked(), "{verb}: it is free");
+    }
+}
+
+/// While one of them is giving it back, the other one waits, and takes it again.
+#[tokio::test]
+async fn a_place_that_another_request_needs_while_it_is_given_back_is_taken_again() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let (_, mut saved) = given_back_late(&world, &driver, &sessions, Verb::Save).await;
+    let (closed, ()) = tokio::join!(saved.close(), async {
+        settle().await;
+        world.clock.advance(SECOND).await;
+    });
+    closed.expect("its lock is free by then");
+    assert_eq!(driver.layer().struck().len(), 1);
+    let listed = sessions.subject("user:1").list().await;
+    assert_eq!(listed.expect("an index").len(), 1);
+}
+
+/// Whoever gives it back was stopped for longer than its lock is held.
+#[tokio::test]
+async fn a_place_that_is_made_good_after_the_lock_was_lost_is_listed_or_its_session_ends() {
+    for (is_alone, revoked) in [(false, false), (false, true), (true, false)] {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+        let other = logged_in(&sessions, "user:1").await.expect("an index");
+        let user = sessions.subject("user:1");
+        if is_alone {
+            user.revoke_all().await.expect("an index");
+        }
+        let late = given_back_late(&world, &driver, &sessions, Verb::Save).await;
+        let (id, mut saved) = late;
+        world.clock.advance(SECOND - Duration::from_micros(1)).await;
+        let broken = sessions.by_handle(saved.handle()).break_lock(None).await;
+        assert!(matches!(broken, Ok(Broken::Done { .. })), "{broken:?}");
+        saved.close().await.expect("nobody came first");
+        if revoked {
+            let ended = user.revoke_others(other.handle()).await;
+            assert_eq!(ended.expect("an index"), 0, "it is on no list just now");
+        }
+        world.clock.advance(SECOND).await;
+        settle().await;
+        // An index that was empty meanwhile cannot tell whether it was revoked.
+        let lives = !is_alone && !revoked;
+        assert_eq!(sessions.open(&id, &client()).await.is_ok(), lives);
+        let listed = user.list().await.expect("an index").len();
+        assert_eq!(listed, usize::from(!is_alone) + usize::from(lives));
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A session that two requests have bound to one user, of which one was dropped: the call by which
+/// its place is given back is a second late. And the other one, which is not saved.
+async fn given_back_late(
+    world: &World,
+    driver: &Troubled,
+    sessions: &Sessions,
+    verb: Verb,
+) -> (String, Session) {
+    let id = stored(sessions).await;
+    let mut dropped = open(sessions, &id).await;
+    let mut kept = open(&world.sessions(LockMode::Optimistic), &id).await;
+    for session in [&mut dropped, &mut kept] {
+        session.bind_subject("user:1").await.expect("an index");
+    }
+    driver.layer().next(verb, Fault::Late(SECOND));
+    drop(dropped);
+    settle().await;
+    (id, kept)
 }
 
 /// A flight whose record ends while another one queues for it begins anew.
