@@ -219,6 +219,26 @@ async fn a_place_whose_save_was_refused_is_given_back() {
     assert_eq!(user.list().await.expect("an index").len(), 1);
 }
 
+/// Whether a place makes room is asked of the store, and its trouble is no answer.
+#[tokio::test]
+async fn a_place_that_could_not_be_looked_at_is_not_said_to_be_taken() {
+    let world = World::new();
+    let driver = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
+    let builder = world.builder_over(Arc::clone(&driver));
+    let builder = builder.subject_cap(NonZeroU32::MIN, AtCap::Reject);
+    let sessions = builder.build().expect("sound");
+    logged_in(&sessions, "user:1").await.expect("there is room");
+    world.clock.advance(Duration::from_secs(61)).await;
+    let mut second = open(&sessions, &stored(&sessions).await).await;
+    driver
+        .layer()
+        .next(Verb::Open, Fault::Refused(ErrorKind::Unavailable));
+    let refused = second.bind_subject("user:1").await;
+    assert!(matches!(refused, Err(SessionError::Store(_))));
+    let full = second.bind_subject("user:1").await;
+    assert!(matches!(full, Err(SessionError::TooManySessions)));
+}
+
 /// Two requests of one session bind it to one user, and the place is that of both: before one of
 /// them is given the lock to give it back, the other one has saved.
 #[tokio::test]
