@@ -8,7 +8,7 @@ use asm_session::{
 };
 use futures_util::StreamExt;
 
-use crate::world::{World, client, issued, n, stored};
+use crate::world::{World, client, issued, n, of_kind, stored};
 
 const WRITING: [LockMode; 5] = [
     LockMode::Optimistic,
@@ -389,10 +389,6 @@ async fn a_session_that_was_deleted_meanwhile_is_neither_watched_nor_read() {
 #[tokio::test]
 async fn a_client_that_says_what_it_is_changes_the_kind_and_one_that_does_not_leaves_it() {
     let sessions = World::new().sessions(LockMode::Optimistic);
-    let of_kind = |kind| Client {
-        kind,
-        ..Client::default()
-    };
     let mut session = sessions
         .create(&of_kind(ClientKind::Human))
         .expect("random");

@@ -11,13 +11,13 @@ use std::{
 
 use asm_core::{SessionStore, Written};
 use asm_session::{
-    AtCap, Client, ClientKind, InvalidReason, LockMode, Rotation, RotationPolicy, Session,
-    SessionError, Sessions,
+    AtCap, ClientKind, InvalidReason, LockMode, Rotation, RotationPolicy, Session, SessionError,
+    Sessions,
 };
 use asm_testkit::given;
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::world::{World, client, issued, logged_in, n, settle, stored};
+use crate::world::{World, client, issued, logged_in, n, of_kind, one_each, settle, stored};
 
 async fn open(sessions: &Sessions, id: &str) -> Session {
     sessions.open(id, &client()).await.expect("it opens")
@@ -256,10 +256,6 @@ async fn a_take_leaves_what_was_changed_beside_the_entries_to_the_next_save() {
 #[tokio::test]
 async fn a_take_stores_what_the_open_changed_once() {
     let sessions = World::new().sessions(LockMode::Optimistic);
-    let of_kind = |kind| Client {
-        kind,
-        ..Client::default()
-    };
     let id = stored(&sessions).await;
     let human = sessions.open(&id, &of_kind(ClientKind::Human)).await;
     let mut human = human.expect("it opens");
@@ -358,8 +354,7 @@ async fn a_session_that_is_bound_again_stays_on_its_list() {
 #[tokio::test]
 async fn a_place_is_kept_while_somebody_holds_the_lock_of_its_session() {
     let world = World::new();
-    let builder = world.builder().subject_cap(NonZeroU32::MIN, AtCap::Reject);
-    let sessions = builder.build().expect("sound");
+    let sessions = one_each(world.builder());
     let id = stored(&sessions).await;
     let mut login = open(&sessions, &id).await;
     login.bind_subject("user:1").await.expect("there is room");
@@ -382,8 +377,7 @@ async fn a_place_is_kept_while_somebody_holds_the_lock_of_its_session() {
 #[tokio::test]
 async fn a_place_that_is_given_back_leaves_the_session_unlocked_and_as_it_was() {
     let world = World::new();
-    let builder = world.builder().subject_cap(NonZeroU32::MIN, AtCap::Reject);
-    let sessions = builder.build().expect("sound");
+    let sessions = one_each(world.builder());
     let id = stored(&sessions).await;
     let mut login = open(&sessions, &id).await;
     login.bind_subject("user:1").await.expect("there is room");
@@ -404,9 +398,7 @@ async fn a_place_that_is_given_back_leaves_the_session_unlocked_and_as_it_was() 
 #[tokio::test]
 async fn a_place_that_was_refused_is_not_given_back() {
     let world = World::new();
-    let one = NonZeroU32::MIN;
-    let builder = world.builder().subject_cap(one, AtCap::Reject);
-    let sessions = builder.build().expect("sound");
+    let sessions = one_each(world.builder());
     logged_in(&sessions, "user:1").await.expect("there is room");
     let id = stored(&sessions).await;
     let mut login = open(&sessions, &id).await;

@@ -1,13 +1,13 @@
 //! Lost answers, refusals, and callers that are dropped half-way.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use asm_core::{Broken, Driver, ErrorKind};
 use asm_memory::MemoryDriver;
-use asm_session::{AtCap, LockMode, Rotation, Session, SessionError, Sessions};
+use asm_session::{LockMode, Rotation, Session, SessionError, Sessions};
 use asm_testkit::{Chaos, Fault, Layered, Odds, Verb, cancel_at, count_awaits};
 
-use crate::world::{World, client, issued, logged_in, n, settle, stored};
+use crate::world::{World, client, issued, logged_in, n, one_each, settle, stored};
 
 type Troubled = Arc<Layered<Chaos<Arc<MemoryDriver>>>>;
 
@@ -205,9 +205,7 @@ async fn a_transaction_that_is_refused_after_it_was_found_not_to_be_stored_says_
 async fn a_place_whose_save_was_refused_is_given_back() {
     let world = World::new();
     let driver = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
-    let builder = world.builder_over(Arc::clone(&driver));
-    let builder = builder.subject_cap(NonZeroU32::MIN, AtCap::Reject);
-    let sessions = builder.build().expect("sound");
+    let sessions = one_each(world.builder_over(Arc::clone(&driver)));
     let mut session = logged_in(&sessions, "user:1").await.expect("there is room");
     let full = Fault::Refused(ErrorKind::Full);
     driver.layer().next(Verb::Save, full);
@@ -224,9 +222,7 @@ async fn a_place_whose_save_was_refused_is_given_back() {
 async fn a_place_that_could_not_be_looked_at_is_not_said_to_be_taken() {
     let world = World::new();
     let driver = Arc::new(Chaos::over(Arc::clone(&world.driver), world.clock.clone()));
-    let builder = world.builder_over(Arc::clone(&driver));
-    let builder = builder.subject_cap(NonZeroU32::MIN, AtCap::Reject);
-    let sessions = builder.build().expect("sound");
+    let sessions = one_each(world.builder_over(Arc::clone(&driver)));
     logged_in(&sessions, "user:1").await.expect("there is room");
     world.clock.advance(Duration::from_secs(61)).await;
     let mut second = open(&sessions, &stored(&sessions).await).await;

@@ -1,10 +1,12 @@
 //! What the tests begin with.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use asm_core::Driver;
 use asm_memory::MemoryDriver;
-use asm_session::{Client, IdUpdate, LockMode, Session, Sessions, SessionsBuilder};
+use asm_session::{
+    AtCap, Client, ClientKind, IdUpdate, LockMode, Session, Sessions, SessionsBuilder,
+};
 use asm_testkit::ManualClock;
 
 /// One storage, and the hand that moves its time.
@@ -45,6 +47,20 @@ impl World {
 
 pub(crate) fn client() -> Client {
     Client::default()
+}
+
+/// A client that says what it is.
+pub(crate) fn of_kind(kind: ClientKind) -> Client {
+    Client {
+        kind,
+        ..Client::default()
+    }
+}
+
+/// Sessions of which a user may have one, and is refused another one.
+pub(crate) fn one_each(builder: SessionsBuilder) -> Sessions {
+    let builder = builder.subject_cap(NonZeroU32::MIN, AtCap::Reject);
+    builder.build().expect("a sound set-up")
 }
 
 /// The id that the client of this session is to have.
