@@ -117,6 +117,7 @@ impl Session {
 
     fn go_on_from(&mut self, newer: Snapshot, shows_others: bool) -> Result<()> {
         let record = self.accept(newer)?;
+        self.place_in_doubt |= self.changes.binds();
         if shows_others {
             self.journal.rebase(Arc::clone(&record.entries))?;
         }

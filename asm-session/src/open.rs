@@ -189,6 +189,7 @@ impl Sessions {
             profile_changed: false,
             told: false,
             reservation: None,
+            place_in_doubt: false,
             id,
             sessions: self.clone(),
         })

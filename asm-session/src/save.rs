@@ -152,6 +152,7 @@ impl Session {
                 }
                 self.lock.ended();
             }
+            self.look_for_place().await?;
             let Some(prepared) = prepare(self, release || borrowed.is_taken())? else {
                 return Ok(None);
             };
@@ -162,12 +163,8 @@ impl Session {
                     if attempt >= MERGES && !self.lock.is_held() {
                         self.borrow_lock(&mut borrowed).await?;
                     }
-                    self.look_for_place().await?;
                 }
-                Sent::Locked => {
-                    self.borrow_lock(&mut borrowed).await?;
-                    self.look_for_place().await?;
-                }
+                Sent::Locked => self.borrow_lock(&mut borrowed).await?,
                 Sent::LockLost if borrowed.is_taken() => self.lock.ended(),
                 Sent::LockLost => return Err(SessionError::LockLost),
                 Sent::Taken => self.draw_another_id(attempt < ATTEMPTS)?,

@@ -66,6 +66,9 @@ pub struct Session {
     pub(crate) told: bool,
     /// The place among a subject's sessions that no save has made good yet.
     pub(crate) reservation: Option<Reservation>,
+    /// Whether there is a newer version than the one that it was bound over: the place may have
+    /// been given back, or revoked.
+    pub(crate) place_in_doubt: bool,
 }
 
 /// Where a session came from.

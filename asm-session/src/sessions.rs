@@ -178,6 +178,7 @@ impl Sessions {
             profile_changed: false,
             told: false,
             reservation: None,
+            place_in_doubt: false,
             id,
             sessions: self.clone(),
         })

@@ -105,6 +105,7 @@ impl Session {
         }
         let generation = reserved?;
         self.reservation = reservation;
+        self.place_in_doubt = false;
         let membership = Membership {
             subject,
             generation,
@@ -146,6 +147,9 @@ impl Session {
     /// A newer version may be that of one that gave its place back: see the top of this file. One
     /// that was revoked is not reserved again.
     pub(crate) async fn look_for_place(&mut self) -> Result<()> {
+        if !self.place_in_doubt {
+            return Ok(());
+        }
         let Some(Membership {
             subject,
             generation,
@@ -173,6 +177,7 @@ impl Session {
         if let Some(membership) = self.changes.membership_mut() {
             membership.generation = generation;
         }
+        self.place_in_doubt = false;
         Ok(())
     }
 
@@ -212,7 +217,7 @@ impl Session {
         let others: Vec<_> = others.filter(|bound| bound.key != self.handle()).collect();
         for bound in others.iter().filter(|bound| is_old(bound, listing.now)) {
             let place = Place::of(&self.sessions, *subject, bound.key);
-            if place.give_back().await? {
+            if place.give_back().await? == Returned::Done {
                 return Ok(true);
             }
         }
@@ -323,26 +328,27 @@ impl Place {
         }
     }
 
-    /// Gives it back, unless the session is the subject's. `false`: it is, or may be before long.
-    async fn give_back(&self) -> Result<bool> {
+    /// Gives it back, unless the session is the subject's.
+    async fn give_back(&self) -> Result<Returned> {
         let shared = &self.sessions.shared;
         let found = match read_head(shared, self.key).await {
             Ok(Some(found)) => found,
             // Gone, and its place with the next look at the index.
-            Ok(None) => return Ok(true),
+            Ok(None) => return Ok(Returned::Done),
             // Nobody here can tell.
-            Err(error) if is_illegible(&error) => return Ok(false),
+            Err(error) if is_illegible(&error) => return Ok(Returned::Claimed),
             Err(error) => return Err(error),
         };
         if self.generation_of(&found.0).is_some() {
-            return Ok(false);
+            return Ok(Returned::Claimed);
         }
         let lock = OwnedLock::new(shared, self.key);
-        match self.newest_under(&lock, found).await? {
-            Some((head, snapshot)) if self.generation_of(&head).is_none() => {
-                self.give_back_under(&lock, head, &snapshot).await
-            }
-            _ => Ok(false),
+        match self.newest_under(&lock, found).await {
+            Ok(Some((head, _))) if self.generation_of(&head).is_some() => Ok(Returned::Claimed),
+            Ok(Some((head, snapshot))) => self.give_back_under(&lock, head, &snapshot).await,
+            Ok(None) => Ok(Returned::Busy),
+            Err(error) if is_illegible(&error) => Ok(Returned::Claimed),
+            Err(error) => Err(error),
         }
     }
 
@@ -382,7 +388,7 @@ impl Place {
         lock: &OwnedLock,
         head: Head,
         snapshot: &Snapshot,
-    ) -> Result<bool> {
+    ) -> Result<Returned> {
         let shared = &self.sessions.shared;
         let index = index(shared)?;
         index.forget(&self.subject, vec![self.key]).await?;
@@ -391,14 +397,15 @@ impl Place {
             ..Guard::unchanged(snapshot)
         };
         let mark = self.mark(head, snapshot, guard)?;
-        match shared.driver.save(&self.key, mark).await? {
-            Written::Done { .. } | Written::Missing => {
-                lock.ended();
-                Ok(true)
-            }
-            // The lock was lost, and somebody may have bound the session since.
-            _ => self.list_again(index).await.map(|()| false),
+        let written = shared.driver.save(&self.key, mark).await;
+        if matches!(written, Ok(Written::Done { .. } | Written::Missing)) {
+            lock.ended();
+            return Ok(Returned::Done);
         }
+        // There is no newer version, or no lock any more: somebody may bind the session unseen.
+        self.list_again(index).await?;
+        written?;
+        Ok(Returned::Busy)
     }
 
     /// Takes it from its session, which ends. One that is not the subject's, and has had the time to
@@ -506,6 +513,17 @@ impl Place {
         let membership = head.membership?;
         (membership.subject == self.subject).then_some(membership.generation)
     }
+}
+
+/// What became of a place that was to be given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Returned {
+    /// It is free.
+    Done,
+    /// Its session is the subject's, as far as this process can tell.
+    Claimed,
+    /// Its session is not, and may be before long: somebody else has the lock.
+    Busy,
 }
 
 /// What was found behind an entry of the index.
@@ -638,7 +656,8 @@ impl SubjectSessions {
         let mut ends = Vec::new();
         for bound in revoked {
             let place = self.place(bound.key);
-            if !(is_old(bound, listing.now) && place.give_back().await?) {
+            let is_old = is_old(bound, listing.now);
+            if !is_old || place.give_back().await? == Returned::Claimed {
                 ends.push(bound.key);
             }
         }

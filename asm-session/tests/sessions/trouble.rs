@@ -270,6 +270,58 @@ async fn a_place_that_another_request_needs_while_it_is_given_back_is_taken_agai
     assert_eq!(listed.expect("an index").len(), 1);
 }
 
+/// However a session comes to know of the newer version, it looks for its place before it saves.
+#[tokio::test]
+async fn a_place_that_was_given_back_is_taken_again_by_whoever_goes_on_from_there() {
+    for way in ["save", "lock", "follow", "resend"] {
+        let world = World::new();
+        let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+        let id = stored(&sessions).await;
+        let mut dropped = open(&sessions, &id).await;
+        let mut kept = open(&sessions, &id).await;
+        for session in [&mut dropped, &mut kept] {
+            session.bind_subject("user:1").await.expect("an index");
+        }
+        if way == "resend" {
+            let never_arrived = Fault::Refused(ErrorKind::Timeout);
+            driver.layer().next(Verb::Save, never_arrived);
+            assert!(kept.save().await.is_err());
+        }
+        drop(dropped);
+        settle().await;
+        match way {
+            "lock" => kept.lock().await.expect("it is free"),
+            "follow" => kept.follow().await.expect("it is there"),
+            _ => {}
+        }
+        kept.close().await.expect("stored");
+        let listed = sessions.subject("user:1").list().await;
+        assert_eq!(listed.expect("an index").len(), 1, "{way}");
+    }
+}
+
+/// Nobody is told that room was made, and the place stays known.
+#[tokio::test]
+async fn a_place_whose_session_could_not_be_marked_is_listed_again() {
+    let world = World::new();
+    let (driver, sessions) = troubled(&world, LockMode::Optimistic);
+    let id = stored(&sessions).await;
+    let mut dropped = open(&sessions, &id).await;
+    let mut kept = open(&sessions, &id).await;
+    for session in [&mut dropped, &mut kept] {
+        session.bind_subject("user:1").await.expect("an index");
+    }
+    driver
+        .layer()
+        .next(Verb::Save, Fault::Refused(ErrorKind::Full));
+    drop(dropped);
+    settle().await;
+    assert_eq!(driver.layer().struck().len(), 1);
+    kept.close().await.expect("stored");
+    let listed = sessions.subject("user:1").list().await;
+    assert_eq!(listed.expect("an index").len(), 1);
+}
+
 /// Whoever gives it back was stopped for longer than its lock is held.
 #[tokio::test]
 async fn a_place_that_is_made_good_after_the_lock_was_lost_is_listed_or_its_session_ends() {
