@@ -276,12 +276,7 @@ async fn a_place_that_was_given_back_is_taken_again_by_whoever_goes_on_from_ther
     for way in ["save", "lock", "follow", "resend"] {
         let world = World::new();
         let (driver, sessions) = troubled(&world, LockMode::Optimistic);
-        let id = stored(&sessions).await;
-        let mut dropped = open(&sessions, &id).await;
-        let mut kept = open(&sessions, &id).await;
-        for session in [&mut dropped, &mut kept] {
-            session.bind_subject("user:1").await.expect("an index");
-        }
+        let (_, dropped, mut kept) = both_bound(&sessions, &sessions).await;
         if way == "resend" {
             let never_arrived = Fault::Refused(ErrorKind::Timeout);
             driver.layer().next(Verb::Save, never_arrived);
@@ -305,12 +300,7 @@ async fn a_place_that_was_given_back_is_taken_again_by_whoever_goes_on_from_ther
 async fn a_place_whose_session_could_not_be_marked_is_listed_again() {
     let world = World::new();
     let (driver, sessions) = troubled(&world, LockMode::Optimistic);
-    let id = stored(&sessions).await;
-    let mut dropped = open(&sessions, &id).await;
-    let mut kept = open(&sessions, &id).await;
-    for session in [&mut dropped, &mut kept] {
-        session.bind_subject("user:1").await.expect("an index");
-    }
+    let (_, dropped, mut kept) = both_bound(&sessions, &sessions).await;
     driver
         .layer()
         .next(Verb::Save, Fault::Refused(ErrorKind::Full));
@@ -355,20 +345,26 @@ async fn a_place_that_is_made_good_after_the_lock_was_lost_is_listed_or_its_sess
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A session that two requests have bound to one user, of which one was dropped: the call by which
-/// its place is given back is a second late. And the other one, which is not saved.
+/// A session that two requests have bound to one user, and neither has saved.
+async fn both_bound(one: &Sessions, other: &Sessions) -> (String, Session, Session) {
+    let id = stored(one).await;
+    let mut both = (open(one, &id).await, open(other, &id).await);
+    for session in [&mut both.0, &mut both.1] {
+        session.bind_subject("user:1").await.expect("an index");
+    }
+    (id, both.0, both.1)
+}
+
+/// As [`both_bound`], and the first one was dropped: the call by which its place is given back is a
+/// second late.
 async fn given_back_late(
     world: &World,
     driver: &Troubled,
     sessions: &Sessions,
     verb: Verb,
 ) -> (String, Session) {
-    let id = stored(sessions).await;
-    let mut dropped = open(sessions, &id).await;
-    let mut kept = open(&world.sessions(LockMode::Optimistic), &id).await;
-    for session in [&mut dropped, &mut kept] {
-        session.bind_subject("user:1").await.expect("an index");
-    }
+    let untroubled = world.sessions(LockMode::Optimistic);
+    let (id, dropped, kept) = both_bound(sessions, &untroubled).await;
     driver.layer().next(verb, Fault::Late(SECOND));
     drop(dropped);
     settle().await;
