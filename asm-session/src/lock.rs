@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use asm_core::{Driver, Fence, Key, LockToken, Released, Renewed, Result};
+use asm_core::{Acquired, Driver, Fence, Key, LockToken, LockWish, Released, Renewed, Result};
 use futures_util::future::{Either, select};
 
 use crate::{Event, OnLockTimeout, sessions::Shared};
@@ -133,6 +133,17 @@ impl Lock {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.place().state == State::Lost
+    }
+
+    /// Asks for it. What is granted is ours from then on, and what nobody knows about is given up.
+    pub(crate) async fn acquire(&self, wish: LockWish) -> Result<Acquired> {
+        let (key, token) = (self.place().key, wish.claim.token);
+        let acquired = self.driver().acquire(&key, wish).await;
+        let acquired = acquired.inspect_err(|_| self.driver().abandon(&key, &token))?;
+        if let Acquired::Held { fence, .. } = acquired {
+            self.granted(token, fence);
+        }
+        Ok(acquired)
     }
 
     /// Makes the grant last for `hold` from now. `Ok(false)`: it is not ours.

@@ -174,27 +174,22 @@ impl Session {
     /// Takes the lock, and answers the record if it is newer than ours.
     pub(crate) async fn acquire(&mut self) -> Result<Option<Snapshot>> {
         let shared = Arc::clone(&self.sessions.shared);
-        let (key, claim) = (self.handle(), self.sessions.claim()?);
-        let token = claim.token;
         let wish = LockWish {
-            claim,
+            claim: self.sessions.claim()?,
             epoch: self.record.head.epoch,
             wait: shared.locks.wait,
             queue: shared.locks.queue,
             known: self.record.version,
         };
         let began = shared.time.own();
-        let answer = shared.driver.acquire(&key, wish).await;
-        let answer = answer.inspect_err(|_| shared.driver.abandon(&key, &token))?;
-        match answer {
-            Acquired::Held { fence, snapshot } => {
-                self.lock.granted(token, fence);
+        match self.lock.acquire(wish).await? {
+            Acquired::Held { snapshot, .. } => {
                 let waited = shared.time.own().since(began);
                 shared.counting.lock_waits.add();
                 let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
                 shared.counting.lock_wait_micros.add_many(micros);
                 shared.announcer.announce(|| Event::LockWait {
-                    handle: key,
+                    handle: self.handle(),
                     waited,
                 });
                 Ok(snapshot)

@@ -170,22 +170,18 @@ impl Flight {
 
     /// Waits for the one that runs. `None` when there is none any more.
     async fn queue(&self) -> Result<Option<Boarded>> {
-        let claim = self.claim()?;
-        let token = claim.token;
         let wish = LockWish {
-            claim,
+            claim: self.claim()?,
             epoch: self.epoch,
             wait: self.shared.locks.wait,
             queue: None,
             known: None,
         };
-        let acquired = self.shared.driver.acquire(&self.key, wish).await;
-        match acquired.inspect_err(|_| self.shared.driver.abandon(&self.key, &token))? {
+        match self.lock.acquire(wish).await? {
             Acquired::Held {
-                fence,
                 snapshot: Some(snapshot),
+                ..
             } => {
-                self.lock.granted(token, fence);
                 let Some(value) = self.landed(&snapshot)? else {
                     return Ok(Some(Boarded::Runs(snapshot.version)));
                 };

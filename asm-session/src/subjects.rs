@@ -359,28 +359,21 @@ impl Place {
         lock: &OwnedLock,
         known: (Head, Snapshot),
     ) -> Result<Option<(Head, Snapshot)>> {
-        let shared = &self.sessions.shared;
-        let claim = self.sessions.claim()?;
-        let token = claim.token;
         let wish = LockWish {
-            claim,
+            claim: self.sessions.claim()?,
             epoch: known.0.epoch,
             wait: Duration::ZERO,
             queue: None,
             known: Some(known.1.version),
         };
-        let acquired = shared.driver.acquire(&self.key, wish).await;
-        match acquired.inspect_err(|_| shared.driver.abandon(&self.key, &token))? {
-            Acquired::Held { fence, snapshot } => {
-                lock.granted(token, fence);
-                let newest = match snapshot {
-                    Some(newer) => (head_of(shared, self.key, &newer)?, newer),
-                    None => known,
-                };
-                Ok(Some(newest))
-            }
-            _ => Ok(None),
-        }
+        let Acquired::Held { snapshot, .. } = lock.acquire(wish).await? else {
+            return Ok(None);
+        };
+        let newest = match snapshot {
+            Some(newer) => (head_of(&self.sessions.shared, self.key, &newer)?, newer),
+            None => known,
+        };
+        Ok(Some(newest))
     }
 
     async fn give_back_under(
